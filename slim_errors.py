@@ -1,0 +1,20 @@
+"""What a user did wrong, said in one sentence. Imports nothing heavy."""
+import difflib
+
+
+class UserError(ValueError):
+  """A wrong flag, file or value: the message names it and the fix; commands print it and exit 2."""
+
+
+def unknown(kind, name, choices):
+  """Returns the UserError for a name that is none of `choices`, with the nearest and all of them.
+
+  Args:
+    kind: what the name should be, in the words of the flag ('model_name', 'optimizer').
+    name: what the user gave.
+    choices: iterable of the names there are.
+  """
+  choices = sorted(choices)
+  nearest = difflib.get_close_matches(str(name), choices, n=1)
+  hint = f'did you mean {nearest[0]!r}? ' if nearest else ''
+  return UserError(f'Unknown {kind} {name!r}: {hint}choices are {", ".join(choices)}.')
