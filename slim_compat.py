@@ -3,6 +3,7 @@
 Exports `tf` (`tensorflow.compat.v1` in graph mode) and `slim` (`tf_slim`). Every other module takes
 both from here. Importing this module imports TensorFlow (seconds), so commands import it late.
 """
+
 import contextlib
 import importlib
 import os

@@ -1,4 +1,5 @@
 """What a user did wrong, said in one sentence. Imports nothing heavy."""
+
 import difflib
 
 
