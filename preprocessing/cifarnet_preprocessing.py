@@ -1,0 +1,72 @@
+"""Preprocessing of the CIFAR nets: the picture at its own size, standardised on its own.
+
+A picture is never resized: training cuts a random window out of it, padded by 4 pixels, evaluation
+the central one; what is too small is padded with black.
+"""
+
+from preprocessing.grayscale import to_grayscale
+from slim_compat import tf
+
+PADDING = 4
+_MAX_BRIGHTNESS_DELTA = 63  # of 255
+_CONTRAST_FACTORS = (0.2, 1.8)
+
+
+def describe(use_grayscale=False):
+  """Returns what evaluation does to a picture, in the fields of a sidecar."""
+  del use_grayscale  # each picture's own mean, whatever its channels
+  return {
+    'mean': None,
+    'scale': None,
+    'value_range': None,
+    'standardization': 'per image: minus its mean, over max(deviation, 1/sqrt(number of values))',
+    'crop': 'central window of the input size, black where the picture is smaller',
+    'resize': 'none',
+  }
+
+
+def preprocess_for_train(image, output_height, output_width, padding=PADDING, use_grayscale=False):
+  """Makes one random training view of a picture; see `preprocess_image`."""
+  image = tf.cast(image, tf.float32)
+  if use_grayscale:
+    image = to_grayscale(image)
+  size = tf.shape(image)[:2] + 2 * padding
+  size = tf.maximum(size, [output_height, output_width])
+  channels = image.shape[-1]
+  image = tf.image.resize_image_with_crop_or_pad(image, size[0], size[1])
+  image = tf.random_crop(image, [output_height, output_width, channels])
+  image = tf.image.random_flip_left_right(image)
+  image = tf.image.random_brightness(image, _MAX_BRIGHTNESS_DELTA)
+  image = tf.image.random_contrast(image, *_CONTRAST_FACTORS)
+  return tf.image.per_image_standardization(image)
+
+
+def preprocess_for_eval(image, output_height, output_width, use_grayscale=False):
+  """Makes the one evaluation view of a picture; see `preprocess_image`."""
+  image = tf.cast(image, tf.float32)
+  if use_grayscale:
+    image = to_grayscale(image)
+  image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
+  return tf.image.per_image_standardization(image)
+
+
+def preprocess_image(
+  image, output_height, output_width, is_training=False, padding=PADDING, use_grayscale=False
+):
+  """Turns a picture into a network's input.
+
+  Args:
+    image: uint8 or float32 tensor [h, w, 3 or 1] in [0, 255].
+    output_height: height of the result.
+    output_width: width of the result.
+    is_training: a random view rather than the evaluation view.
+    padding: training only: black pixels added on each side before the random window.
+    use_grayscale: whether to return one channel.
+
+  Returns:
+    A float32 tensor [output_height, output_width, channels] of mean 0 and deviation 1 (all 0 when
+    the picture is of one colour).
+  """
+  if is_training:
+    return preprocess_for_train(image, output_height, output_width, padding, use_grayscale)
+  return preprocess_for_eval(image, output_height, output_width, use_grayscale)

@@ -1,0 +1,201 @@
+"""Preprocessing of the Inception, MobileNet and NASNet families: values in [-1, 1].
+
+Training crops a random part of the picture (5 % to 100 % of its area), mirrors it and changes its
+colours; evaluation takes the central 87.5 % of each side. Both resize without keeping the aspect
+ratio. "Going deeper with convolutions", https://arxiv.org/abs/1409.4842, section 6.
+"""
+
+from preprocessing.grayscale import to_grayscale
+from slim_compat import tf
+
+CENTRAL_FRACTION = 0.875
+_MAX_BRIGHTNESS_DELTA = 32.0 / 255.0
+_MAX_HUE_DELTA = 0.2
+_FACTORS = (0.5, 1.5)  # of saturation and contrast
+
+_RESIZE_METHODS = (
+  tf.image.ResizeMethod.BILINEAR,
+  tf.image.ResizeMethod.NEAREST_NEIGHBOR,
+  tf.image.ResizeMethod.BICUBIC,
+  tf.image.ResizeMethod.AREA,
+)
+
+_DISTORTIONS = {
+  'brightness': lambda image: tf.image.random_brightness(image, _MAX_BRIGHTNESS_DELTA),
+  'saturation': lambda image: tf.image.random_saturation(image, *_FACTORS),
+  'hue': lambda image: tf.image.random_hue(image, _MAX_HUE_DELTA),
+  'contrast': lambda image: tf.image.random_contrast(image, *_FACTORS),
+}
+_FAST_ORDERS = (('brightness', 'saturation'),)
+_SLOW_ORDERS = (
+  ('brightness', 'saturation', 'hue', 'contrast'),
+  ('saturation', 'brightness', 'contrast', 'hue'),
+  ('contrast', 'hue', 'brightness', 'saturation'),
+  ('hue', 'saturation', 'contrast', 'brightness'),
+)
+
+
+def describe(use_grayscale=False):
+  """Returns what evaluation does to a picture, in the fields of a sidecar."""
+  return {
+    'mean': [127.5] if use_grayscale else [127.5] * 3,
+    'scale': 1 / 127.5,
+    'value_range': [-1.0, 1.0],
+    'standardization': None,
+    'crop': f'central {CENTRAL_FRACTION} of each side, before the resize',
+    'resize': 'bilinear to the input size, aspect ratio not kept, align_corners=False',
+  }
+
+
+def _random_crop(image, bbox):
+  """Cuts a random part out of `image` that covers a tenth of one of the boxes or more.
+
+  A picture that allows no such part (one pixel wide, say) is kept whole.
+  """
+  # tf.image.sample_distorted_bounding_box passes over the seed of the graph.
+  seed, seed2 = tf.get_seed(None)
+  begin, size, _ = tf.raw_ops.SampleDistortedBoundingBoxV2(
+    image_size=tf.shape(image),
+    bounding_boxes=bbox,
+    min_object_covered=0.1,
+    seed=seed or 0,
+    seed2=seed2 or 0,
+    aspect_ratio_range=(0.75, 1.33),
+    area_range=(0.05, 1.0),
+    max_attempts=100,
+    use_image_if_no_bounding_boxes=True,
+  )
+  cropped = tf.slice(image, begin, size)
+  cropped.set_shape([None, None, image.shape[-1]])
+  return cropped
+
+
+def _one_of(builders):
+  """Returns what one of the functions makes, drawn anew for every picture."""
+  if len(builders) == 1:
+    return builders[0]()
+  choice = tf.random_uniform([], maxval=len(builders), dtype=tf.int32)
+  return tf.switch_case(choice, builders)
+
+
+def _random_resize(image, height, width, methods):
+  """Resizes to float32 [height, width, channels] by one of the methods."""
+  resized = _one_of(
+    [
+      lambda method=method: tf.image.resize_images(image, [height, width], method)
+      for method in methods
+    ]
+  )
+  return tf.ensure_shape(resized, [height, width, image.shape[-1]])
+
+
+def distort_color(image, fast_mode=True):
+  """Changes brightness and saturation, and with fast_mode=False hue and contrast, at random.
+
+  Args:
+    image: float32 tensor [height, width, 3] in [0, 1].
+    fast_mode: whether to leave out hue and contrast, and with them the drawing of an order.
+
+  Returns:
+    A float32 tensor [height, width, 3] in [0, 1].
+  """
+
+  def distorted(order):
+    result = image
+    for name in order:
+      result = _DISTORTIONS[name](result)
+    return result
+
+  orders = _FAST_ORDERS if fast_mode else _SLOW_ORDERS
+  distorted_image = _one_of([lambda order=order: distorted(order) for order in orders])
+  return tf.clip_by_value(tf.ensure_shape(distorted_image, image.shape), 0.0, 1.0)
+
+
+def preprocess_for_train(
+  image, height, width, bbox=None, fast_mode=True, random_crop=True, use_grayscale=False
+):
+  """Makes one random training view of a picture.
+
+  Args:
+    image: uint8 tensor [h, w, 3] in [0, 255], or float32 in [0, 1].
+    height: height of the result.
+    width: width of the result.
+    bbox: float32 tensor [1, boxes, 4] of (ymin, xmin, ymax, xmax) in [0, 1]; None: the whole.
+    fast_mode: bilinear resize, brightness and saturation only; False: one of four resize methods,
+      hue and contrast as well, in one of four orders.
+    random_crop: whether to cut out a random part.
+    use_grayscale: whether to return one channel.
+
+  Returns:
+    A float32 tensor [height, width, 3 or 1] in [-1, 1].
+  """
+  image = tf.image.convert_image_dtype(image, tf.float32)
+  if random_crop:
+    image = _random_crop(image, [[[0.0, 0.0, 1.0, 1.0]]] if bbox is None else bbox)
+  methods = _RESIZE_METHODS[:1] if fast_mode else _RESIZE_METHODS
+  image = _random_resize(image, height, width, methods)
+  image = tf.image.random_flip_left_right(image)
+  image = distort_color(image, fast_mode)
+  if use_grayscale:
+    image = to_grayscale(image)
+  return (image - 0.5) * 2.0
+
+
+def preprocess_for_eval(
+  image, height, width, central_fraction=CENTRAL_FRACTION, central_crop=True, use_grayscale=False
+):
+  """Makes the one evaluation view of a picture.
+
+  Args:
+    image: uint8 tensor [h, w, 3] in [0, 255], or float32 in [0, 1].
+    height: height of the result; None, with `width`, keeps the size.
+    width: width of the result.
+    central_fraction: share of each side that is kept.
+    central_crop: whether to crop at all.
+    use_grayscale: whether to return one channel.
+
+  Returns:
+    A float32 tensor [height, width, 3 or 1] in [-1, 1].
+  """
+  image = tf.image.convert_image_dtype(image, tf.float32)
+  if use_grayscale:
+    image = to_grayscale(image)
+  if central_crop and central_fraction:
+    image = tf.image.central_crop(image, central_fraction)
+  if height and width:
+    image = tf.squeeze(tf.image.resize_bilinear([image], [height, width]), [0])
+  return (image - 0.5) * 2.0
+
+
+def preprocess_image(
+  image,
+  output_height,
+  output_width,
+  is_training=False,
+  bbox=None,
+  fast_mode=True,
+  crop_image=True,
+  use_grayscale=False,
+):
+  """Turns a picture into a network's input; see the two functions above.
+
+  Args:
+    image: uint8 tensor [h, w, 3] in [0, 255], or float32 in [0, 1].
+    output_height: height of the result.
+    output_width: width of the result.
+    is_training: a random view rather than the evaluation view.
+    bbox: training only: float32 [1, boxes, 4], what a random crop should show some of.
+    fast_mode: training only: leave out hue, contrast and the other resize methods.
+    crop_image: whether either view is cropped.
+    use_grayscale: whether to return one channel.
+
+  Returns:
+    A float32 tensor [output_height, output_width, 3 or 1] in [-1, 1].
+  """
+  if is_training:
+    return preprocess_for_train(
+      image, output_height, output_width, bbox, fast_mode, crop_image, use_grayscale
+    )
+  return preprocess_for_eval(
+    image, output_height, output_width, central_crop=crop_image, use_grayscale=use_grayscale
+  )
