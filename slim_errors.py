@@ -19,3 +19,7 @@ def unknown(kind, name, choices):
   nearest = difflib.get_close_matches(str(name), choices, n=1)
   hint = f'did you mean {nearest[0]!r}? ' if nearest else ''
   return UserError(f'Unknown {kind} {name!r}: {hint}choices are {", ".join(choices)}.')
+
+
+class RunError(RuntimeError):
+  """A run that cannot go on through no mistake in its flags; commands print it and exit 3."""

@@ -1,0 +1,92 @@
+"""Finding checkpoints and reading what they hold, without a session."""
+
+import glob
+import os
+import re
+
+from slim_compat import tf
+from slim_errors import UserError
+
+_PART = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
+
+
+def resolve(path):
+  """Returns the prefix of a complete checkpoint.
+
+  Args:
+    path: a directory (its newest complete checkpoint is taken), a prefix such as
+      `train_dir/model.ckpt-300`, one of the prefix's files, or a TensorFlow 0.x checkpoint file.
+
+  Raises:
+    UserError: when nothing complete is there, naming what is missing.
+  """
+  if not path:
+    raise UserError('No checkpoint was named: give --checkpoint_path a directory or a prefix.')
+  if os.path.isdir(path):
+    prefix = latest(path)
+    if prefix is None:
+      raise UserError(f'There is no complete checkpoint in {path}: {_what_is_in(path)}.')
+    return prefix
+  prefix = _PART.sub('', path)
+  missing = missing_parts(prefix)
+  if missing:
+    raise UserError(f'Checkpoint {prefix} is not complete: {missing}.')
+  return prefix
+
+
+def missing_parts(prefix):
+  """Returns what a checkpoint lacks, in words, or '' for a complete one."""
+  if os.path.isfile(prefix):
+    return ''  # the single file of TensorFlow before 1.0, which is still readable
+  folder = os.path.dirname(prefix) or '.'
+  if not os.path.exists(prefix + '.index'):
+    return f'{prefix}.index does not exist; {folder} holds {_what_is_in(folder)}'
+  parts = glob.glob(glob.escape(prefix) + '.data-*-of-*')
+  if not parts:
+    return f'{prefix}.index has no {prefix}.data-00000-of-00001 beside it'
+  expected = int(parts[0].rsplit('-', 1)[1])
+  if len(parts) < expected:
+    return f'{len(parts)} of its {expected} data files exist'
+  return ''
+
+
+def _what_is_in(folder):
+  if not os.path.isdir(folder):
+    return 'nothing, for that folder does not exist'
+  names = sorted(os.listdir(folder))
+  shown = ', '.join(names[:6]) + (', ...' if len(names) > 6 else '')
+  return shown or 'nothing'
+
+
+def latest(folder):
+  """Returns the prefix of the newest complete checkpoint of a run, or None.
+
+  The folder's `checkpoint` file says which is newest; its paths count by their base names, so that
+  a moved folder still works. Without that file the highest step counts.
+  """
+  state = tf.train.get_checkpoint_state(folder)
+  names = [os.path.basename(path) for path in state.all_model_checkpoint_paths] if state else []
+  by_step = sorted(
+    (_PART.sub('', os.path.basename(path)) for path in glob.glob(f'{glob.escape(folder)}/*.index')),
+    key=lambda name: step_of(name) or 0,
+  )
+  for name in reversed(names or by_step):
+    prefix = os.path.join(folder, name)
+    if not missing_parts(prefix):
+      return prefix
+  return None
+
+
+def step_of(prefix):
+  """Returns the training step in a checkpoint's name (`model.ckpt-300` is 300), or None."""
+  match = re.search(r'-(\d+)$', prefix)
+  return int(match.group(1)) if match else None
+
+
+def variables(prefix):
+  """Returns {variable name: shape as a list} of a checkpoint."""
+  try:
+    return dict(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
+  except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    first_line = str(error).splitlines()[0]
+    raise UserError(f'Checkpoint {prefix} cannot be read: {first_line}') from None

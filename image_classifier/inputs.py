@@ -1,0 +1,101 @@
+"""A split of a data set as batches of images and labels, by tf.data."""
+
+import os
+
+from slim_compat import tf
+from slim_errors import UserError
+
+# Up to this many bytes of shards a whole epoch is shuffled in memory; beyond, a part of it.
+_SHUFFLE_BYTES = 1 << 30
+
+
+def training_batches(
+  dataset,
+  preprocessing_fn,
+  batch_size,
+  image_size,
+  *,
+  labels_offset=0,
+  num_readers=4,
+  num_threads=4,
+  seed=0,
+  start_step=0,
+):
+  """Endless shuffled batches of a split, starting where a run of `start_step` steps left off.
+
+  Every epoch holds every image once, in an order that depends on `seed` and the epoch only.
+
+  Args:
+    dataset: a slim.dataset.Dataset whose decoder knows the items `image` and `label`.
+    preprocessing_fn: of preprocessing_factory; uint8 [h, w, c] to float32 [size, size, c].
+    batch_size: images a batch; may exceed the size of the split.
+    image_size: height and width of the images, in pixels.
+    labels_offset: subtracted from every label.
+    num_readers: shards read at the same time.
+    num_threads: images decoded and preprocessed at the same time.
+    seed: whole number that decides order and augmentation.
+    start_step: batches to leave out from the beginning.
+
+  Returns:
+    images: float32 tensor [batch_size, image_size, image_size, channels].
+    labels: int64 tensor [batch_size].
+    initializer: operation to run once before the first batch.
+  """
+  files, buffer_size = _shards(dataset), _shuffle_buffer(dataset)
+  first_epoch, skipped = divmod(start_step * batch_size, dataset.num_samples)
+
+  def epoch_records(epoch):
+    records = tf.data.TFRecordDataset(files, num_parallel_reads=num_readers)
+    return records.shuffle(buffer_size, seed=seed + epoch, reshuffle_each_iteration=False)
+
+  def prepare(record):
+    image, label = dataset.decoder.decode(record, ['image', 'label'])
+    return preprocessing_fn(image, image_size, image_size), label - labels_offset
+
+  records = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(skipped)
+  batches = records.map(prepare, num_parallel_calls=num_threads)
+  batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
+  iterator = tf.data.make_initializable_iterator(batches)
+  images, labels = iterator.get_next()
+  return images, labels, iterator.initializer
+
+
+def evaluation_batches(
+  dataset, preprocessing_fn, batch_size, image_size, *, labels_offset=0, num_threads=4
+):
+  """One pass over a split: every image exactly once, in the order of the shards.
+
+  Args: as those of `training_batches`; the dataset's decoder also knows the item `filename`.
+
+  Returns:
+    dict of tensors, the last batch as short as it is: `images` float32 [b, size, size, c],
+    `labels` int64 [b], `filenames` string [b]. They raise tf.errors.OutOfRangeError at the end.
+  """
+
+  def prepare(record):
+    image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
+    return {
+      'images': preprocessing_fn(image, image_size, image_size),
+      'labels': label - labels_offset,
+      'filenames': filename,
+    }
+
+  batches = tf.data.TFRecordDataset(_shards(dataset)).map(prepare, num_parallel_calls=num_threads)
+  return tf.data.make_one_shot_iterator(batches.batch(batch_size).prefetch(2)).get_next()
+
+
+def _shards(dataset):
+  """Returns the paths of the shards; a dataset module may also give a file pattern, as slim's do."""
+  sources = dataset.data_sources
+  patterns = [sources] if isinstance(sources, str) else list(sources)
+  files = [path for pattern in patterns for path in sorted(tf.gfile.Glob(pattern))]
+  if not files:
+    raise UserError(f'No shard matches {sources}.')
+  return files
+
+
+def _shuffle_buffer(dataset):
+  """Returns how many records to shuffle at a time: all of them when their bytes fit in memory."""
+  total_bytes = sum(os.path.getsize(path) for path in _shards(dataset))
+  share = min(1.0, _SHUFFLE_BYTES / max(total_bytes, 1))
+  return max(1, int(dataset.num_samples * share))

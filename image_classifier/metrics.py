@@ -1,0 +1,142 @@
+"""What a set of predictions is worth: accuracy, recall at k, loss, per-class figures, confusions.
+
+Plain NumPy, so that every figure can be checked by hand. A tie between scores goes to the lower
+class number, as in argmax.
+"""
+
+import math
+
+import numpy as np
+
+# Half-width of a 95 % interval of the normal distribution, in standard deviations.
+_Z_95 = 1.959964
+
+
+def probabilities(logits):
+  """Returns the softmax of `logits` (float [n, classes]) as float64 [n, classes] in [0, 1]."""
+  return np.exp(_log_softmax(logits))
+
+
+def ranking(logits, k):
+  """Returns the `k` best classes of each row, best first: int64 [n, k]."""
+  return np.argsort(-logits, axis=1, kind='stable')[:, :k]
+
+
+def compute(labels, logits, class_names, top_k=(1, 5)):
+  """Returns the figures of a classifier on labelled examples.
+
+  Args:
+    labels: int [n], each in [0, classes), n > 0.
+    logits: float [n, classes], finite.
+    class_names: the `classes` names.
+    top_k: the k of recall at k; a k that is not below the number of classes is left out, because
+      its recall is 1 whatever the network does.
+
+  Returns:
+    A dict that JSON can hold: num_examples, correct, accuracy, accuracy_interval (95 %, Wilson),
+    loss (mean cross entropy in nats), recall_at_k {k: recall}, per_class (list of dicts),
+    macro_average, confusion_matrix (rows truth, columns prediction), worst_confusions and
+    only_prediction (the class predicted for everything, or None).
+  """
+  labels = np.asarray(labels)
+  logits = np.asarray(logits)
+  number, classes = logits.shape
+  ranks = _ranks(labels, logits)
+  predicted = logits.argmax(axis=1)
+  matrix = np.zeros((classes, classes), np.int64)
+  np.add.at(matrix, (labels, predicted), 1)
+  correct = int(matrix.trace())
+  per_class = _per_class(matrix, class_names)
+  return {
+    'num_examples': number,
+    'correct': correct,
+    'accuracy': correct / number,
+    'accuracy_interval': interval(correct, number),
+    'loss': float(-_log_softmax(logits)[np.arange(number), labels].mean()),
+    'recall_at_k': {k: float((ranks < k).mean()) for k in top_k if k < classes},
+    'per_class': per_class,
+    'macro_average': _macro_average(per_class),
+    'confusion_matrix': matrix.tolist(),
+    'worst_confusions': _worst_confusions(matrix, class_names),
+    'only_prediction': _only_prediction(matrix, class_names),
+  }
+
+
+def interval(correct, number):
+  """Returns the 95 % interval [low, high] of the rate that `correct` of `number` estimates.
+
+  Wilson's score interval, which stays inside [0, 1] and is usable for a few dozen examples:
+  https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval
+  """
+  rate, z2 = correct / number, _Z_95**2
+  centre = (rate + z2 / (2 * number)) / (1 + z2 / number)
+  spread = math.sqrt(rate * (1 - rate) / number + z2 / (4 * number**2))
+  half = _Z_95 * spread / (1 + z2 / number)
+  return [max(0.0, centre - half), min(1.0, centre + half)]
+
+
+def _log_softmax(logits):
+  logits = np.asarray(logits, np.float64)
+  shifted = logits - logits.max(axis=1, keepdims=True)
+  return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _ranks(labels, logits):
+  """Returns how many classes come before the true one in each row's ranking: int64 [n]."""
+  of_truth = logits[np.arange(len(labels)), labels][:, None]
+  before = np.arange(logits.shape[1]) < labels[:, None]
+  return ((logits > of_truth) | ((logits == of_truth) & before)).sum(axis=1)
+
+
+def _per_class(matrix, class_names):
+  """Returns precision, recall and F1 of each class; None where there is nothing to divide by."""
+  rows = []
+  for label, name in enumerate(class_names):
+    hits = int(matrix[label, label])
+    count, predicted = int(matrix[label].sum()), int(matrix[:, label].sum())
+    rows.append(
+      {
+        'label': label,
+        'name': name,
+        'count': count,
+        'predicted': predicted,
+        'correct': hits,
+        'precision': hits / predicted if predicted else (0.0 if count else None),
+        'recall': hits / count if count else None,
+        'f1': 2 * hits / (count + predicted) if count else None,
+      }
+    )
+  return rows
+
+
+def _macro_average(per_class):
+  """Returns the plain means over the classes that have examples."""
+  present = [row for row in per_class if row['count']]
+  return {
+    figure: sum(row[figure] for row in present) / len(present)
+    for figure in ('precision', 'recall', 'f1')
+  }
+
+
+def _worst_confusions(matrix, class_names, limit=10):
+  """Returns the most frequent (truth, prediction) mistakes, the most frequent first."""
+  mistakes = matrix.copy()
+  np.fill_diagonal(mistakes, 0)
+  order = np.argsort(-mistakes, axis=None, kind='stable')[:limit]
+  pairs = [divmod(int(cell), len(matrix)) for cell in order if mistakes.flat[cell]]
+  return [
+    {
+      'truth': class_names[truth],
+      'prediction': class_names[prediction],
+      'count': int(matrix[truth, prediction]),
+      'share_of_truth': float(matrix[truth, prediction] / matrix[truth].sum()),
+    }
+    for truth, prediction in pairs
+  ]
+
+
+def _only_prediction(matrix, class_names):
+  """Returns the name of the one class predicted for examples of several, or None."""
+  predicted = np.flatnonzero(matrix.sum(axis=0))
+  several = np.count_nonzero(matrix.sum(axis=1)) > 1
+  return class_names[predicted[0]] if several and len(predicted) == 1 else None

@@ -1,0 +1,62 @@
+"""Every setting of a training run with its default; the command's flags bear the same names."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+  """Settings of training.train. Rates are per step, sizes in pixels, times in seconds."""
+
+  # Where to and what from.
+  train_dir: str = '/tmp/tfmodel/'
+  dataset_name: str | None = None  # None: what dataset_dir says of itself
+  dataset_split_name: str = 'train'
+  dataset_dir: str | None = None
+  labels_offset: int = 0
+  # The net and its start.
+  model_name: str = 'inception_v3'
+  preprocessing_name: str | None = None  # None: the net's own
+  train_image_size: int | None = None  # None: the net's own
+  use_grayscale: bool = False
+  checkpoint_path: str | None = None
+  checkpoint_exclude_scopes: str | None = None
+  trainable_scopes: str | None = None  # None: everything
+  finetune: str | None = None  # head, from:SCOPE or all; None: the two flags above
+  ignore_missing_vars: bool = False
+  batch_norm: str = 'auto'
+  batch_norm_decay: float | None = None  # None: fitted to the run's length
+  # The length and speed of the run.
+  max_number_of_steps: int | None = None  # None: until stopped
+  batch_size: int = 32
+  seed: int = 0
+  num_readers: int = 4
+  num_preprocessing_threads: int = 4
+  clone_on_cpu: bool = False
+  # Loss and optimizer.
+  weight_decay: float = 0.00004
+  label_smoothing: float = 0.0
+  moving_average_decay: float | None = None
+  optimizer: str = 'rmsprop'
+  opt_epsilon: float = 1.0
+  adadelta_rho: float = 0.95
+  adagrad_initial_accumulator_value: float = 0.1
+  adam_beta1: float = 0.9
+  adam_beta2: float = 0.999
+  ftrl_learning_rate_power: float = -0.5
+  ftrl_initial_accumulator_value: float = 0.1
+  ftrl_l1: float = 0.0
+  ftrl_l2: float = 0.0
+  momentum: float = 0.9
+  rmsprop_momentum: float = 0.9
+  rmsprop_decay: float = 0.9
+  # Learning rate.
+  learning_rate: float = 0.01
+  learning_rate_decay_type: str = 'exponential'
+  end_learning_rate: float = 0.0001
+  learning_rate_decay_factor: float = 0.94
+  num_epochs_per_decay: float | None = None  # None: 2, and the whole run for polynomial
+  warmup_epochs: float = 0.0
+  # What is written when.
+  log_every_n_steps: int = 10
+  save_summaries_secs: int = 600
+  save_interval_secs: int = 600

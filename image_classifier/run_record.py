@@ -1,0 +1,71 @@
+"""run.json: what a train_dir was trained with, so that later commands need not be told."""
+
+import importlib.metadata
+import json
+import os
+import platform
+
+import slim_files
+from slim_errors import UserError
+
+FILE_NAME = 'run.json'
+# What makes two runs the same run: a train_dir is resumed only when all of these agree.
+IDENTITY = (
+  'model_name',
+  'num_classes',
+  'class_names',
+  'labels_offset',
+  'image_size',
+  'use_grayscale',
+  'data_fingerprint',
+)
+
+
+def read(train_dir):
+  """Returns the record of a train_dir as a dict, None when there is none."""
+  path = os.path.join(train_dir, FILE_NAME)
+  try:
+    record = slim_files.read_json(path)
+  except FileNotFoundError:
+    return None
+  except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    raise UserError(f'{path} cannot be read: {error}.') from None
+  if not isinstance(record, dict):
+    raise UserError(f'{path} is not a run record: a JSON object is expected.')
+  return record
+
+
+def write(train_dir, record):
+  """Writes the record, with the versions it was made by."""
+  slim_files.write_json(os.path.join(train_dir, FILE_NAME), {**record, 'versions': _versions()})
+
+
+def _versions():
+  packages = ('tensorflow', 'tf_slim', 'numpy', 'pillow')
+  return {'python': platform.python_version()} | {
+    package: importlib.metadata.version(package) for package in packages
+  }
+
+
+def check_same_run(train_dir, old, new):
+  """Raises UserError when `train_dir` holds another run, with the differences side by side."""
+  differences = [
+    f'{key}: {_shown(old[key], new[key])}'
+    for key in IDENTITY
+    if key in old and old[key] != new[key]
+  ]
+  if differences:
+    raise UserError(
+      f'{train_dir} holds another run ({"; ".join(differences)}): '
+      'choose another --train_dir, or move that one away.'
+    )
+
+
+def _shown(old, new):
+  """Both values in words; of two lists only the first difference."""
+  if not isinstance(old, list) or not isinstance(new, list):
+    return f'{old} there, {new} now'
+  for i, (a, b) in enumerate(zip(old, new, strict=False)):
+    if a != b:
+      return f'number {i} is {a!r} there, {b!r} now'
+  return f'{len(old)} there, {len(new)} now'

@@ -1,0 +1,127 @@
+"""Where the weights come from: which variables a checkpoint gives and which start new."""
+
+import itertools
+import typing
+
+from image_classifier import checkpoints, scopes
+from slim_compat import tf
+from slim_errors import UserError
+
+RESTORED, NEW = 'restored', 'new'
+
+
+class Plan(typing.NamedTuple):
+  """What a warm start does: the variables to restore and, in words, why others start new."""
+
+  restored: dict  # name in the checkpoint -> variable
+  new_heads: list  # lines about heads of another size
+
+
+def plan(prefix, variables, net_info, *, exclude_scopes=(), ignore_missing=False):
+  """Compares a checkpoint with a net's variables by name and shape, before any session.
+
+  A variable of the head that the checkpoint lacks, or holds in another shape, starts new.
+
+  Args:
+    prefix: complete checkpoint.
+    variables: list of the net's variables.
+    net_info: the net's nets.net_info.NetInfo.
+    exclude_scopes: variables whose names start with one of these are not restored.
+    ignore_missing: whether others that the checkpoint lacks start new too.
+
+  Returns:
+    Plan.
+
+  Raises:
+    UserError: for a scope that excludes nothing, a missing variable, another shape, or a
+      checkpoint that has nothing in common with the net.
+  """
+  names = [variable.op.name for variable in variables]
+  _check_exclude_scopes(exclude_scopes, names)
+  wanted = [v for v in variables if not scopes.starts_with_any(v.op.name, exclude_scopes)]
+  shapes = checkpoints.variables(prefix)
+  if not any(v.op.name in shapes for v in wanted):
+    raise UserError(
+      f'Checkpoint {prefix} holds none of the {len(wanted)} variables to restore: it is of '
+      f'another net, with scopes {", ".join(_roots(shapes))}.'
+    )
+  restored, new_heads = {}, []
+  for variable in wanted:
+    name, shape = variable.op.name, variable.shape.as_list()
+    in_head = scopes.starts_with_any(name, [scope + '/' for scope in net_info.head_scopes])
+    if shapes.get(name) == shape:
+      restored[name] = variable
+    elif name in shapes and in_head:
+      new_heads.append(f'{name} has shape {shapes[name]} there, {shape} here: it starts new.')
+    elif name in shapes:
+      raise UserError(
+        f'Checkpoint {prefix} holds {name} in shape {shapes[name]}, the net needs {shape}: '
+        'it is of another net, or name its scope in --checkpoint_exclude_scopes.'
+      )
+    elif not in_head and not ignore_missing:
+      raise UserError(
+        f'Checkpoint {prefix} lacks {name}: name its scope in --checkpoint_exclude_scopes, or '
+        'give --ignore_missing_vars.'
+      )
+  return Plan(restored, new_heads)
+
+
+def _check_exclude_scopes(exclude_scopes, names):
+  for scope in exclude_scopes:
+    if not any(name.startswith(scope) for name in names):
+      near = ', '.join(scopes.nearest_scopes(scope, names))
+      raise UserError(
+        f'--checkpoint_exclude_scopes: no variable starts with {scope!r}; near it are {near}.'
+      )
+
+
+def _roots(names):
+  roots = sorted({name.split('/')[0] for name in names})
+  return roots[:5]
+
+
+def table(variables, restored, trained, update_scopes, net_info):
+  """Says block by block what is restored, new, trained and frozen.
+
+  Args:
+    variables: list of the net's variables.
+    restored: names that a checkpoint gives.
+    trained: names that the optimizer changes.
+    update_scopes: scopes of the batch norms whose statistics are updated.
+    net_info: the net's nets.net_info.NetInfo.
+
+  Returns:
+    the table as a str of several lines; neighbouring blocks of the same fate share a line.
+  """
+  blocks = [*net_info.blocks, *net_info.head_scopes]
+  rows = []
+  for block in blocks:
+    members = [v for v in variables if v.op.name.startswith(block + '/')]
+    if members:
+      fate = _fate(members, restored, trained, update_scopes)
+      rows.append((block, sum(v.shape.num_elements() for v in members), fate))
+  lines = [_LINE.format('scope', 'parameters', 'weights', 'training', 'batch norm')]
+  for fate, group in itertools.groupby(rows, key=lambda row: row[2]):
+    group = list(group)
+    first, last = group[0][0], group[-1][0]
+    name = first if first == last else f'{first} .. {last.rsplit("/", 1)[-1]}'
+    lines.append(_LINE.format(name, f'{sum(row[1] for row in group):,}', *fate))
+  return '\n'.join(line.rstrip() for line in lines)
+
+
+_LINE = '{:<52} {:>12}  {:<12} {:<8} {}'
+
+
+def _fate(members, restored, trained, update_scopes):
+  names = [v.op.name for v in members]
+  weights = _all_or_some((name in restored for name in names), RESTORED, NEW)
+  learnable = [v.op.name for v in members if v in set(tf.trainable_variables())]
+  training = _all_or_some((name in trained for name in learnable), 'trained', 'frozen')
+  norms = {name.rsplit('/', 1)[0] for name in names if name.endswith('/moving_mean')}
+  batch_norm = _all_or_some((norm in update_scopes for norm in norms), 'updated', 'stored')
+  return weights, training, batch_norm if norms else '-'
+
+
+def _all_or_some(flags, yes, no):
+  flags = list(flags)
+  return yes if all(flags) else f'{yes}, {no}' if any(flags) else no
