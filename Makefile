@@ -1,0 +1,40 @@
+# Everything runs in .venv, which is made when it is missing and refreshed when the package's
+# metadata changes. PYTHON=python3.12 chooses the interpreter of a new .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: install demo test test-slow lint format bench
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo 'error: Python 3.10 to 3.13 is needed; name one: make PYTHON=python3.12 ...'; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo 'error: no venv; on Debian: apt-get install python3-venv'; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,tensorboard]'
+	@touch $@
+
+# make demo IMAGES=folder CHECKPOINT=file MODEL=inception_v3 runs on your own pictures.
+demo: install
+	@$(BIN)/python scripts/demo.py $(if $(IMAGES),--images='$(IMAGES)') \
+	  $(if $(CHECKPOINT),--checkpoint='$(CHECKPOINT)') $(if $(MODEL),--model='$(MODEL)')
+
+test: install
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install
+	$(BIN)/python benchmarks/main_job.py

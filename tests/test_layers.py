@@ -1,0 +1,124 @@
+"""The house's layers: imports point downwards, and commands start without TensorFlow."""
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+try:
+  import tomllib
+except ModuleNotFoundError:  # Python 3.10, where pytest itself brings tomli
+  import tomli as tomllib
+
+REPO = pathlib.Path(__file__).parent.parent
+COMMANDS = (
+  'data_convert',
+  'train_image_classifier',
+  'eval_image_classifier',
+  'export_inference_graph',
+  'freeze_graph',
+  'classify_image',
+)
+# A module may import what stands in a lower layer, and its own package; nothing beside it.
+LAYERS = (
+  ('slim_compat', 'slim_errors', 'slim_files'),
+  ('datasets', 'nets', 'preprocessing'),
+  ('image_classifier',),
+  COMMANDS,
+  ('scripts', 'benchmarks'),
+  ('tests',),
+)
+HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
+TENSORFLOW = {'tensorflow', 'tf_keras', 'tf_slim'}
+# Modules whose distribution has another name than the module.
+DISTRIBUTIONS = {'PIL': 'pillow', 'absl': 'absl-py', 'tf_keras': 'tf-keras', 'tf_slim': 'tf-slim'}
+
+
+def own_files():
+  """Returns {file: name of its layer's member} for every Python file of the project."""
+  files = {path: path.stem for path in REPO.glob('*.py') if path.stem in HEIGHT}
+  for folder in (name for name in HEIGHT if (REPO / name).is_dir()):
+    files |= {path: folder for path in (REPO / folder).rglob('*.py')}
+  return files
+
+
+def imported(path, at_top_only=False):
+  """Returns the top-level names that a file imports, anywhere or at the top of the file only."""
+  tree = ast.parse(path.read_text(encoding='utf-8'))
+  nodes = tree.body if at_top_only else ast.walk(tree)
+  names = set()
+  for node in nodes:
+    if isinstance(node, ast.Import):
+      names |= {alias.name.partition('.')[0] for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and node.level == 0:
+      names.add(node.module.partition('.')[0])
+  return names
+
+
+def shipped_files():
+  return {path: name for path, name in own_files().items() if HEIGHT[name] <= HEIGHT[COMMANDS[0]]}
+
+
+def test_no_module_imports_upwards_or_sideways():
+  wrong = [
+    f'{path.relative_to(REPO)} imports {name}'
+    for path, own in own_files().items()
+    for name in imported(path)
+    if name in HEIGHT and name != own and HEIGHT[name] >= HEIGHT[own] and HEIGHT[own] > 0
+  ]
+  assert not wrong, wrong
+
+
+def test_every_file_of_the_root_has_a_layer():
+  root = {path.stem for path in REPO.glob('*.py')} - {'setup'}
+  assert root == {name for name in HEIGHT if (REPO / f'{name}.py').exists()}
+
+
+def test_only_slim_compat_knows_where_tensorflow_comes_from():
+  wrong = [
+    f'{path.relative_to(REPO)} imports {name}'
+    for path, own in shipped_files().items()
+    for name in imported(path) & TENSORFLOW
+    if own != 'slim_compat'
+  ]
+  assert not wrong, wrong
+
+
+def test_what_is_imported_is_what_is_declared():
+  with open(REPO / 'pyproject.toml', 'rb') as file:
+    dependencies = tomllib.load(file)['project']['dependencies']
+  declared = {re.match(r'[\w-]+', line).group() for line in dependencies}
+  outside = set().union(*(imported(path) for path in shipped_files())) - set(HEIGHT)
+  outside -= set(sys.stdlib_module_names)
+  assert {DISTRIBUTIONS.get(name, name) for name in outside} | {'tf-keras'} == declared
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_help_needs_no_tensorflow(command):
+  without_tensorflow = (
+    'import sys\n'
+    'for name in ("tensorflow", "tf_keras", "tf_slim", "slim_compat"): sys.modules[name] = None\n'
+    f'import {command}\n'
+    f'sys.argv = ["{command}.py", "--help"]\n'
+    f'sys.exit({command}.cli())\n'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', without_tensorflow], cwd=REPO, capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr
+  assert '--debug' in done.stdout
+
+
+def test_help_answers_at_once():
+  imports = subprocess.run(
+    [sys.executable, '-X', 'importtime', 'train_image_classifier.py', '--help'],
+    cwd=REPO,
+    capture_output=True,
+    text=True,
+  ).stderr
+  loaded = set(re.findall(r'\| +([\w.]+)$', imports, re.MULTILINE))
+  assert 'image_classifier.command' in loaded
+  assert not loaded & {'tensorflow', 'numpy', 'PIL'}
