@@ -13,7 +13,7 @@ import traceback
 
 from absl import flags as absl_flags
 
-from slim_errors import UserError, unknown
+from slim_errors import RunError, UserError, unknown
 
 EXIT_DONE, EXIT_LEFT_OUT, EXIT_USAGE, EXIT_FAULT = 0, 1, 2, 3
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
@@ -86,6 +86,8 @@ def run(doc, flag_values, main, argv=None, takes_files=False):
   except KeyboardInterrupt:
     print('Interrupted.', file=sys.stderr)
     return EXIT_INTERRUPTED
+  except RunError as error:
+    return _report(error, EXIT_FAULT, debug)
   except Exception as error:  # whatever else happens is a fault while running
     return _report(error, EXIT_FAULT, debug)
 
@@ -97,7 +99,7 @@ def _report(error, code, debug):
   if debug:
     traceback.print_exception(error)
   message = str(error)
-  if code == EXIT_FAULT:
+  if code == EXIT_FAULT and not isinstance(error, RunError):
     first_line = (message.strip().splitlines() or [''])[0]
     message = f'{type(error).__name__}: {first_line} (--debug shows where it happened)'
   print(f'error: {message}', file=sys.stderr)

@@ -1,0 +1,46 @@
+"""How a person follows training: a bar on a terminal, research/slim's lines elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from slim_compat import tf
+
+
+class Progress:
+  """Reports steps as they end.
+
+  Args:
+    first_step, last_step: where the run starts and ends; last_step None for an endless run.
+    batch_size: images a step.
+    log_every_n_steps: steps between two lines.
+  """
+
+  def __init__(self, first_step, last_step, batch_size, log_every_n_steps):
+    self._batch_size = batch_size
+    self._every = max(1, log_every_n_steps)
+    self._bar = None
+    if sys.stderr.isatty():
+      self._bar = tqdm(total=last_step, initial=first_step, unit='step', dynamic_ncols=True)
+    self._mark = time.monotonic(), first_step
+
+  def step(self, step, loss):
+    """Says that a step has ended: its number from 1 and its total loss."""
+    if self._bar is not None:
+      self._bar.update()
+    if step % self._every:
+      return
+    now = time.monotonic()
+    then, since = self._mark
+    seconds = (now - then) / max(1, step - since)
+    self._mark = now, step
+    if self._bar is not None:
+      rate = self._batch_size / max(seconds, 1e-9)
+      self._bar.set_postfix_str(f'loss {loss:.4f}, {rate:.1f} images/s')
+    else:
+      tf.logging.info('global step %d: loss = %.4f (%.3f sec/step)', step, loss, seconds)
+
+  def close(self):
+    if self._bar is not None:
+      self._bar.close()

@@ -1,0 +1,29 @@
+"""What training writes for TensorBoard, under the tags of research/slim."""
+
+from slim_compat import tf
+
+_PICTURES = 3
+
+
+def scalars(learning_rate, losses):
+  """Returns the serialized summary of the learning rate and the losses ({tag: scalar})."""
+  values = {'learning_rate': learning_rate, **losses}
+  for loss in tf.losses.get_losses():
+    values[f'losses/{loss.op.name}'] = loss
+  return tf.summary.merge([tf.summary.scalar(tag, value) for tag, value in values.items()])
+
+
+def details(images, end_points, variables):
+  """Returns the serialized summary of pictures, activations and weights: costly to compute.
+
+  Args:
+    images: float32 [b, h, w, c], as the net gets them.
+    end_points: {name: tensor} of the net.
+    variables: the net's variables, a histogram each.
+  """
+  merged = [tf.summary.image('final_distorted_image', images, max_outputs=_PICTURES)]
+  for name, tensor in end_points.items():
+    merged.append(tf.summary.histogram(f'activations/{name}', tensor))
+    merged.append(tf.summary.scalar(f'sparsity/{name}', tf.nn.zero_fraction(tensor)))
+  merged += [tf.summary.histogram(variable.op.name, variable) for variable in variables]
+  return tf.summary.merge(merged)

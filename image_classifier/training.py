@@ -1,0 +1,204 @@
+"""Training: what is trained on what, and where its weights come from."""
+
+import dataclasses
+import os
+import sys
+import tempfile
+
+from datasets import dataset_factory
+from image_classifier import (
+  checkpoints,
+  optimization,
+  run_record,
+  scopes,
+  training_graph,
+  warm_start,
+)
+from image_classifier.training_loop import Loop
+from nets import nets_factory
+from nets.net_info import net_info
+from slim_compat import tf
+from slim_errors import UserError, unknown
+
+_KEPT_CHECKPOINTS = 5
+# Share of batch norm's first statistics above which a finished run is worth a warning.
+_UNSETTLED = 0.1
+
+
+def train(options):
+  """Trains as the options say and leaves checkpoints, summaries and run.json in the train_dir.
+
+  The start: 1. resume the train_dir's newest checkpoint; 2. else start warm from
+  --checkpoint_path; 3. else from new weights.
+
+  Args:
+    options: options.TrainingOptions.
+
+  Returns:
+    training_loop.Result.
+
+  Raises:
+    UserError: for settings, data or checkpoints that do not fit; nothing was trained then.
+    RunError: when the loss or a weight is not a number any more; the last checkpoint is good.
+  """
+  _check(options)
+  dataset = dataset_factory.get_dataset(
+    options.dataset_name, options.dataset_split_name, options.dataset_dir
+  )
+  _make_folder(options.train_dir)
+  record = _describe(options, dataset)
+  old_record = run_record.read(options.train_dir)
+  if old_record is not None:
+    run_record.check_same_run(options.train_dir, old_record, record)
+  resumed = checkpoints.latest(options.train_dir)
+  first_step = checkpoints.step_of(resumed) or 0 if resumed else 0
+
+  with tf.Graph().as_default():
+    tf.set_random_seed(options.seed)
+    graph = training_graph.build(options, dataset, record['image_size'], first_step)
+    start, restored = _plan_start(options, graph, resumed)
+    restore = start and tf.train.Saver(restored)
+    saver = tf.train.Saver(max_to_keep=_KEPT_CHECKPOINTS, save_relative_paths=True)
+    initializer = tf.global_variables_initializer()
+    tf.get_default_graph().finalize()
+    run_record.write(options.train_dir, record)
+    _announce(options, dataset, graph, restored)
+    with tf.Session(config=_session_config(options)) as session:
+      tf.logging.info('Starting Session.')
+      session.run([initializer, graph.initializer])
+      if start:
+        restore.restore(session, start)
+      if resumed:
+        saver.recover_last_checkpoints(_all_checkpoints(options.train_dir))
+      return Loop(options, graph, session, saver).run(first_step)
+
+
+def _check(options):
+  """Raises UserError for settings that cannot work, before anything is read or built."""
+  if not options.dataset_dir:
+    raise UserError('You must supply the dataset directory with --dataset_dir.')
+  if options.model_name not in nets_factory.networks_map:
+    raise unknown('model_name', options.model_name, nets_factory.networks_map)
+  if options.batch_norm not in training_graph.BATCH_NORM_MODES:
+    raise unknown('batch_norm', options.batch_norm, training_graph.BATCH_NORM_MODES)
+  for name in ('batch_size', 'num_readers', 'num_preprocessing_threads', 'log_every_n_steps'):
+    if getattr(options, name) < 1:
+      raise UserError(f'--{name}={getattr(options, name)} must be at least 1.')
+  optimization.check(options)
+
+
+def _make_folder(train_dir):
+  try:
+    os.makedirs(train_dir, exist_ok=True)
+    with tempfile.TemporaryFile(dir=train_dir):
+      pass
+  except OSError as error:
+    raise UserError(f'--train_dir={train_dir} cannot be written to: {error.strerror}.') from None
+
+
+def _describe(options, dataset):
+  """Returns the record of the run: what it is, and every flag as resolved."""
+  num_classes = dataset.num_classes - options.labels_offset
+  names = dataset.labels_to_names or {}
+  return {
+    'model_name': options.model_name,
+    'num_classes': num_classes,
+    'class_names': [
+      names.get(i + options.labels_offset, str(i + options.labels_offset))
+      for i in range(num_classes)
+    ],
+    'labels_offset': options.labels_offset,
+    'image_size': options.train_image_size or net_info(options.model_name).default_image_size,
+    'preprocessing_name': options.preprocessing_name or options.model_name,
+    'use_grayscale': options.use_grayscale,
+    'moving_average_decay': options.moving_average_decay,
+    'dataset_name': options.dataset_name,
+    'dataset_dir': os.path.abspath(options.dataset_dir),
+    'data_fingerprint': dataset_factory.fingerprint(options.dataset_dir),
+    'flags': dataclasses.asdict(options),
+  }
+
+
+def _plan_start(options, graph, resumed):
+  """Returns the checkpoint to start from, or None, and {name in it: variable} to restore."""
+  if resumed:
+    if options.checkpoint_path:
+      tf.logging.info(
+        'Ignoring --checkpoint_path because a checkpoint already exists in %s', options.train_dir
+      )
+    return resumed, _variables_to_resume(options.train_dir, resumed)
+  if not options.checkpoint_path:
+    return None, {}
+  prefix = checkpoints.resolve(options.checkpoint_path)
+  plan = warm_start.plan(
+    prefix,
+    graph.model_variables,
+    net_info(options.model_name),
+    exclude_scopes=scopes.split_list(options.checkpoint_exclude_scopes),
+    ignore_missing=options.ignore_missing_vars,
+  )
+  tf.logging.info('Fine-tuning from %s', prefix)
+  for line in plan.new_heads:
+    tf.logging.info('%s', line)
+  return prefix, plan.restored
+
+
+def _variables_to_resume(train_dir, prefix):
+  """Returns all variables of the graph by name; raises UserError when the checkpoint lacks one."""
+  shapes = checkpoints.variables(prefix)
+  variables = {v.op.name: v for v in tf.global_variables()}
+  for name, variable in variables.items():
+    shape = variable.shape.as_list()
+    if shapes.get(name) != shape:
+      there = f'in shape {shapes[name]}' if name in shapes else 'not at all'
+      raise UserError(
+        f'{train_dir} holds another run: {prefix} has {name} {there}, this run needs it in shape '
+        f'{shape}; choose another --train_dir, or move that one away.'
+      )
+  return variables
+
+
+def _all_checkpoints(train_dir):
+  """Prefixes of the run's complete checkpoints, oldest first, for the saver to count."""
+  state = tf.train.get_checkpoint_state(train_dir)
+  names = [os.path.basename(path) for path in state.all_model_checkpoint_paths] if state else []
+  prefixes = [os.path.join(train_dir, name) for name in names]
+  return [prefix for prefix in prefixes if not checkpoints.missing_parts(prefix)]
+
+
+def _announce(options, dataset, graph, restored):
+  """Prints what this run trains on, and what it restores, trains and freezes."""
+  print(
+    f'{dataset.num_samples} images of {dataset.num_classes} classes in '
+    f'{options.dataset_dir}, split {options.dataset_split_name}'
+  )
+  print(
+    warm_start.table(
+      graph.model_variables,
+      restored,
+      graph.trained,
+      graph.update_scopes,
+      net_info(options.model_name),
+    )
+  )
+  _warn_of_unsettled_batch_norm(options, graph)
+  sys.stdout.flush()
+
+
+def _warn_of_unsettled_batch_norm(options, graph):
+  steps, decay = options.max_number_of_steps, graph.slowest_decay
+  if steps and decay is not None and decay**steps > _UNSETTLED:
+    tf.logging.warning(
+      'After %d steps batch norm keeps %.0f %% of the statistics it started with (decay %g): '
+      'evaluation will look worse than training; train longer, or use --batch_norm=auto.',
+      steps,
+      100 * decay**steps,
+      decay,
+    )
+
+
+def _session_config(options):
+  config = tf.ConfigProto(allow_soft_placement=True)
+  if options.clone_on_cpu:
+    config.device_count['GPU'] = 0
+  return config

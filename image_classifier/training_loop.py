@@ -1,0 +1,127 @@
+"""The steps of a training run: step, log, summarize, save, stop."""
+
+import contextlib
+import math
+import os
+import signal
+import time
+import typing
+
+from image_classifier import checkpoints
+from image_classifier.progress import Progress
+from slim_compat import tf
+from slim_errors import RunError
+
+# Histograms and pictures cost about as much as a step; scalars cost nothing.
+_DETAIL_SUMMARIES_SECS = 60
+
+
+class Result(typing.NamedTuple):
+  """How a run ended."""
+
+  step: int
+  loss: float | None  # of the last step; None when no step was left to run
+  signal: int | None  # the signal that stopped it
+
+
+class _Every:
+  """Says when a period of so many seconds is over; a period of 0 never is."""
+
+  def __init__(self, seconds):
+    self._seconds = seconds
+    self.restart()
+
+  def restart(self):
+    self._start = time.monotonic()
+
+  def is_over(self):
+    return self._seconds > 0 and time.monotonic() - self._start >= self._seconds
+
+
+class Loop:
+  """The steps of one run: its session, its files and its clocks."""
+
+  def __init__(self, options, graph, session, saver):
+    self._options, self._graph, self._session, self._saver = options, graph, session, saver
+    self._prefix = os.path.join(options.train_dir, 'model.ckpt')
+    self._writer = tf.summary.FileWriter(options.train_dir, session.graph)
+    self._save = _Every(options.save_interval_secs)
+    self._scalars = _Every(options.save_summaries_secs)
+    self._details = _Every(max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS))
+
+  def run(self, first_step):
+    """Steps until the last step or a signal, then saves; returns the Result."""
+    options = self._options
+    step, loss, last_step = first_step, None, options.max_number_of_steps
+    if first_step == 0:
+      self._write_checkpoint(0)
+      tf.train.write_graph(self._session.graph, options.train_dir, 'graph.pbtxt')
+    tf.logging.info('Starting Queues.')
+    progress = Progress(first_step, last_step, options.batch_size, options.log_every_n_steps)
+    saved_step = first_step
+    with _stop_signals() as stopped, contextlib.closing(progress):
+      while (last_step is None or step < last_step) and not stopped:
+        loss = self._step(step)
+        step += 1
+        progress.step(step, loss)
+        if self._save.is_over():
+          self._write_checkpoint(step)
+          saved_step = step
+    tf.logging.info('Stopping Training.')
+    if step > saved_step:
+      tf.logging.info('Finished training! Saving model to disk.')
+      self._write_checkpoint(step)
+    self._writer.close()
+    return Result(step, loss, stopped[0] if stopped else None)
+
+  def _step(self, step):
+    """Runs one step with the summaries that are due; returns its loss."""
+    fetches = {'loss': self._graph.train_op}
+    if self._scalars.is_over():
+      fetches['scalars'] = self._graph.scalar_summaries
+    if self._details.is_over():
+      fetches['details'] = self._graph.detail_summaries
+    values = self._session.run(fetches)
+    loss = float(values.pop('loss'))
+    if not math.isfinite(loss):
+      raise RunError(self._not_finite(f'the loss is {loss}', step + 1))
+    if values:
+      tf.logging.info('Recording summary at step %d.', step + 1)
+      for name, clock in (('scalars', self._scalars), ('details', self._details)):
+        if name in values:
+          self._writer.add_summary(values[name], step + 1)
+          clock.restart()
+    return loss
+
+  def _write_checkpoint(self, step):
+    if not self._session.run(self._graph.is_finite):
+      raise RunError(self._not_finite('a weight is not a number', step))
+    tf.logging.info('Saving checkpoint to path %s', self._prefix)
+    self._saver.save(self._session, self._prefix, global_step=step)
+    self._save.restart()
+
+  def _not_finite(self, what, step):
+    rate = self._session.run(self._graph.learning_rate)
+    last = checkpoints.latest(self._options.train_dir)
+    return (
+      f'At step {step} {what} (learning rate {rate:g}): training stopped, {last} is the last good '
+      'checkpoint; try a tenth of the --learning_rate in a new --train_dir.'
+    )
+
+
+@contextlib.contextmanager
+def _stop_signals():
+  """Collects SIGINT and SIGTERM in the list it yields; a second one stops the process at once."""
+  received = []
+
+  def receive(number, frame):
+    received.append(number)
+    tf.logging.info('Signal %d: saving after this step; once more stops at once.', number)
+    signal.signal(number, signal.SIG_DFL)
+
+  old = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+  try:
+    yield received
+  finally:
+    for number, handler in old.items():
+      signal.signal(number, handler)

@@ -1,0 +1,230 @@
+r"""Trains an image classifier, or fine-tunes one from a checkpoint.
+
+  python train_image_classifier.py --train_dir=runs/1 --dataset_dir=pic \
+    --model_name=inception_v3 --checkpoint_path=inception_v3.ckpt --finetune=head \
+    --max_number_of_steps=1000
+
+The same command goes on where a stopped run left off. Ctrl-C finishes the step, saves and exits.
+"""
+
+import dataclasses
+import signal
+import sys
+
+from image_classifier import command, run_record
+from image_classifier.options import TrainingOptions
+
+FLAGS = command.new_flags()
+DEFAULTS = TrainingOptions()
+
+_data = command.FlagGroup(FLAGS, 'Data set')
+_data.string('dataset_dir', None, 'Folder of the shards (required).')
+_data.string(
+  'dataset_name',
+  'imagenet',
+  'Name of the data set; left out, the name that the files in --dataset_dir bear.',
+)
+_data.string('dataset_split_name', DEFAULTS.dataset_split_name, 'Split to train on.')
+_data.integer(
+  'labels_offset',
+  DEFAULTS.labels_offset,
+  'Subtracted from every label: 1 for a data set with a background class 0 and a net without.',
+)
+_data.integer('batch_size', DEFAULTS.batch_size, 'Images a step.')
+_data.integer('train_image_size', None, "Height and width in pixels; None is the net's own.")
+_data.boolean('use_grayscale', False, 'Turn the images gray and train on one channel.')
+_data.string('preprocessing_name', None, "Preprocessing by name; None is the net's own.")
+_data.integer('num_readers', DEFAULTS.num_readers, 'Shards read at the same time.')
+_data.integer(
+  'num_preprocessing_threads',
+  DEFAULTS.num_preprocessing_threads,
+  'Images decoded and preprocessed at the same time.',
+)
+
+_start = command.FlagGroup(FLAGS, 'Net and start')
+_start.string('model_name', DEFAULTS.model_name, 'Net by name; a wrong one lists them all.')
+_start.string(
+  'train_dir', DEFAULTS.train_dir, 'Folder of checkpoints and event files; an old run goes on.'
+)
+_start.string(
+  'checkpoint_path',
+  None,
+  'Checkpoint to start from, a prefix or a folder; ignored when --train_dir holds one already.',
+)
+_start.string(
+  'checkpoint_exclude_scopes',
+  None,
+  'Comma-separated; variables that start with one are not restored. A head of another size never is.',
+)
+_start.string(
+  'trainable_scopes',
+  None,
+  'Comma-separated; only variables that start with one are trained. None trains all.',
+)
+_start.string(
+  'finetune',
+  None,
+  'Instead of --trainable_scopes: head, all, or from:SCOPE for a block of the net and all after it.',
+)
+_start.boolean(
+  'ignore_missing_vars', False, 'Variables that the checkpoint lacks start new instead of an error.'
+)
+_start.enum(
+  'batch_norm',
+  DEFAULTS.batch_norm,
+  ['auto', 'update', 'frozen'],
+  'auto: frozen scopes keep their statistics, trained ones update theirs at a decay that fits the '
+  "run; update: all update at the net's own decay, as research/slim did; frozen: none updates.",
+)
+_start.float(
+  'batch_norm_decay', None, "Decay of batch norm's moving averages; None: as --batch_norm says."
+)
+
+_length = command.FlagGroup(FLAGS, 'Length and files')
+_length.integer('max_number_of_steps', None, 'Step to stop after; None trains until stopped.')
+_length.integer('seed', DEFAULTS.seed, 'Decides new weights, order and augmentation.')
+_length.integer('log_every_n_steps', DEFAULTS.log_every_n_steps, 'Steps between two log lines.')
+_length.integer(
+  'save_summaries_secs',
+  DEFAULTS.save_summaries_secs,
+  'Seconds between two summaries for TensorBoard, 0 for none; histograms come every 60 s at most.',
+)
+_length.integer(
+  'save_interval_secs',
+  DEFAULTS.save_interval_secs,
+  'Seconds between two checkpoints, of which the newest five stay; 0 saves at the end only.',
+)
+
+_optimizer = command.FlagGroup(FLAGS, 'Optimizer')
+_optimizer.string(
+  'optimizer',
+  DEFAULTS.optimizer,
+  'adadelta, adagrad, adam, ftrl, momentum, sgd or rmsprop.',
+)
+_optimizer.float('opt_epsilon', DEFAULTS.opt_epsilon, 'Epsilon of adadelta, adam and rmsprop.')
+_optimizer.float('adadelta_rho', DEFAULTS.adadelta_rho, 'Decay rate of adadelta.')
+_optimizer.float(
+  'adagrad_initial_accumulator_value',
+  DEFAULTS.adagrad_initial_accumulator_value,
+  "Start of adagrad's accumulators.",
+)
+_optimizer.float('adam_beta1', DEFAULTS.adam_beta1, "Decay of adam's first moments.")
+_optimizer.float('adam_beta2', DEFAULTS.adam_beta2, "Decay of adam's second moments.")
+_optimizer.float('ftrl_learning_rate_power', DEFAULTS.ftrl_learning_rate_power, 'Power of ftrl.')
+_optimizer.float(
+  'ftrl_initial_accumulator_value',
+  DEFAULTS.ftrl_initial_accumulator_value,
+  "Start of ftrl's accumulators.",
+)
+_optimizer.float('ftrl_l1', DEFAULTS.ftrl_l1, 'L1 strength of ftrl.')
+_optimizer.float('ftrl_l2', DEFAULTS.ftrl_l2, 'L2 strength of ftrl.')
+_optimizer.float(
+  'momentum',
+  DEFAULTS.momentum,
+  'Momentum of momentum, and of rmsprop when --rmsprop_momentum is left out.',
+)
+_optimizer.float('rmsprop_momentum', DEFAULTS.rmsprop_momentum, 'Momentum of rmsprop.')
+_optimizer.float('rmsprop_decay', DEFAULTS.rmsprop_decay, 'Decay of rmsprop.')
+_optimizer.float('weight_decay', DEFAULTS.weight_decay, 'L2 strength on the weights.')
+_optimizer.float('label_smoothing', DEFAULTS.label_smoothing, 'Share of a label given to all.')
+_optimizer.float(
+  'moving_average_decay',
+  None,
+  'Keep moving averages of the weights at this decay, for evaluation and export; None keeps none.',
+)
+
+_rate = command.FlagGroup(FLAGS, 'Learning rate')
+_rate.float('learning_rate', DEFAULTS.learning_rate, 'Initial learning rate.')
+_rate.string(
+  'learning_rate_decay_type',
+  DEFAULTS.learning_rate_decay_type,
+  'fixed, exponential (a staircase) or polynomial (linear).',
+)
+_rate.float('end_learning_rate', DEFAULTS.end_learning_rate, 'Where polynomial ends.')
+_rate.float(
+  'learning_rate_decay_factor',
+  DEFAULTS.learning_rate_decay_factor,
+  'Factor of a step of exponential.',
+)
+_rate.float(
+  'num_epochs_per_decay',
+  2.0,
+  'Epochs of a step of exponential, or of the whole of polynomial, which fits the run when this is '
+  'left out.',
+)
+_rate.float('warmup_epochs', DEFAULTS.warmup_epochs, 'Epochs of linear warm-up from 0.')
+
+_machines = command.FlagGroup(FLAGS, 'Several devices and machines (only the defaults work)')
+_machines.boolean('clone_on_cpu', False, 'Train on the CPU although there is a GPU.')
+_machines.string('master', '', 'Address of a TensorFlow master.')
+_machines.integer('task', 0, 'Number of this replica.')
+_machines.integer('num_clones', 1, 'Copies of the net on this machine.')
+_machines.integer('worker_replicas', 1, 'Workers.')
+_machines.integer('num_ps_tasks', 0, 'Parameter servers.')
+_machines.boolean('sync_replicas', False, 'Synchronous workers.')
+_machines.integer('replicas_to_aggregate', 1, 'Gradients an update.')
+_machines.integer('quantize_delay', -1, 'Steps before training becomes quantization-aware.')
+
+_ONE_DEVICE = (
+  'master',
+  'task',
+  'num_clones',
+  'worker_replicas',
+  'num_ps_tasks',
+  'sync_replicas',
+  'replicas_to_aggregate',
+)
+# Flags that say what a run is, with their names in run.json.
+_RECORDED = {
+  'dataset_dir': 'dataset_dir',
+  'dataset_name': 'dataset_name',
+  'labels_offset': 'labels_offset',
+  'model_name': 'model_name',
+  'preprocessing_name': 'preprocessing_name',
+  'train_image_size': 'image_size',
+  'use_grayscale': 'use_grayscale',
+}
+_EXIT_CODES = {
+  None: command.EXIT_DONE,
+  signal.SIGINT: command.EXIT_INTERRUPTED,
+  signal.SIGTERM: command.EXIT_TERMINATED,
+}
+
+
+def main(flags):
+  command.refuse_changed(flags, _ONE_DEVICE, 'training runs on one device of one machine')
+  command.refuse_changed(flags, ['quantize_delay'], 'there is no quantization-aware training')
+  options = resolved_options(flags)
+
+  from image_classifier import training  # imports TensorFlow
+
+  result = training.train(options)
+  if result.loss is None:
+    print(
+      f'{options.train_dir} has reached step {result.step} already: '
+      'raise --max_number_of_steps to train on.'
+    )
+  return _EXIT_CODES[result.signal]
+
+
+def resolved_options(flags):
+  """Returns the TrainingOptions of the flags; a run in --train_dir says what was left out."""
+  values = {field.name: flags[field.name].value for field in dataclasses.fields(TrainingOptions)}
+  left_out = {name for name in values if not command.is_given(flags, name)}
+  for name in left_out & {'dataset_name', 'num_epochs_per_decay'}:
+    values[name] = getattr(DEFAULTS, name)
+  if 'rmsprop_momentum' in left_out:
+    values['rmsprop_momentum'] = flags.momentum
+  record = run_record.read(flags.train_dir) or {}
+  for name, key in _RECORDED.items():
+    if name in left_out and key in record:
+      values[name] = record[key]
+  return TrainingOptions(**values)
+
+
+def cli():
+  return command.run(__doc__, FLAGS, main)
+
+
+if __name__ == '__main__':
+  sys.exit(cli())
