@@ -1,0 +1,232 @@
+"""The builder of the MobileNets from v2 on: networks given as a table of ops.
+
+Paper: Sandler, Howard, Zhu, Zhmoginov, Chen, MobileNetV2: Inverted Residuals and Linear
+Bottlenecks, https://arxiv.org/abs/1801.04381
+"""
+
+import contextlib
+from typing import Any, NamedTuple
+
+from nets.batch_norm import batch_norm
+from nets.conv_blocks import fixed_padding, make_divisible
+from slim_compat import slim, tf
+
+
+@slim.add_arg_scope
+def depth_multiplier(output_params, multiplier, divisible_by=8, min_depth=8, **_):
+  """Scales 'num_outputs' in an op's parameters, to a multiple of `divisible_by`."""
+  if 'num_outputs' in output_params:
+    scaled = output_params['num_outputs'] * multiplier
+    output_params['num_outputs'] = make_divisible(scaled, divisible_by, min_depth)
+
+
+class Op(NamedTuple):
+  """One line of a network's table: a function, its arguments, and what scales these."""
+
+  op: Any
+  params: dict
+  multiplier_func: Any
+
+
+def op(opfunc, multiplier_func=depth_multiplier, **params):
+  """Returns one line of a network's table, `params` being the arguments of `opfunc`."""
+  return Op(opfunc, params, multiplier_func)
+
+
+@contextlib.contextmanager
+def _arg_scopes(defaults):
+  """Enters the arg scopes of a dict {tuple of functions: dict of their arguments}."""
+  with contextlib.ExitStack() as stack:
+    for functions, arguments in defaults.items():
+      stack.enter_context(slim.arg_scope(list(functions), **arguments))
+    yield
+
+
+@contextlib.contextmanager
+def safe_arg_scope(functions, **arguments):
+  """Enters an arg scope without the arguments that are None."""
+  given = {name: value for name, value in arguments.items() if value is not None}
+  with slim.arg_scope(list(functions), **given):
+    yield
+
+
+@contextlib.contextmanager
+def _same_scope(scope, default_name):
+  """Enters a variable scope, and again the name scope that it had at first."""
+  with tf.variable_scope(scope, default_name) as sc, tf.name_scope(sc.original_name_scope):
+    yield
+
+
+@slim.add_arg_scope
+def mobilenet_base(
+  inputs,
+  conv_defs,
+  multiplier=1.0,
+  final_endpoint=None,
+  output_stride=None,
+  use_explicit_padding=False,
+  scope=None,
+  is_training=False,
+):
+  """Builds the ops of a table.
+
+  Args:
+    inputs: float32 [b, h, w, c].
+    conv_defs: dict with 'spec', a list of `op(...)`, and 'defaults', their arg scopes.
+    multiplier: factor on the channels of all ops, above 0.
+    final_endpoint: name of the last op to build ('layer_18'), None for all.
+    output_stride: ratio of image and feature map (1 or even), reached by dilation; None for 32.
+    use_explicit_padding: whether padding is the same on both sides, whatever the input's size.
+    scope: variable scope.
+    is_training: whether batch normalization uses the batch's statistics; None leaves it to the
+      arg scope around.
+
+  Returns:
+    The last op's output, and a dict of end points: 'layer_1' and so on, and 'layer_2/output'
+    for every tensor inside whose name ends with 'output'.
+
+  Raises:
+    ValueError: when the multiplier is not above 0 or the output stride is odd.
+  """
+  if multiplier <= 0:
+    raise ValueError('multiplier is not greater than zero.')
+  if output_stride is not None and output_stride != 1 and output_stride % 2:
+    raise ValueError('Output stride must be None, 1 or a multiple of 2.')
+  explicit = {'padding': 'VALID'} if use_explicit_padding else {}
+  with (
+    _same_scope(scope, 'Mobilenet'),
+    safe_arg_scope([slim.batch_norm], is_training=is_training),
+    _arg_scopes(conv_defs['defaults']),
+    slim.arg_scope([slim.conv2d, slim.separable_conv2d], **explicit),
+  ):
+    return _build_ops(
+      inputs, conv_defs['spec'], multiplier, final_endpoint, output_stride, use_explicit_padding
+    )
+
+
+def _build_ops(inputs, spec, multiplier, final_endpoint, output_stride, use_explicit_padding):
+  net, end_points, layer_of_scope = inputs, {}, {}
+  current_stride, rate = 1, 1
+  for i, line in enumerate(spec, 1):
+    params = dict(line.params)
+    line.multiplier_func(params, multiplier)
+    stride = params.get('stride', 1)
+    if output_stride is not None and current_stride == output_stride:
+      params['stride'] = 1
+      # A 1 x 1 kernel has nothing to dilate.
+      if list(params.get('kernel_size', [3, 3])) != [1, 1]:
+        params['rate'] = rate
+      rate *= stride
+    else:
+      current_stride *= stride
+    if use_explicit_padding:
+      if line.op is slim.conv2d:
+        net = fixed_padding(net, params['kernel_size'], params.get('rate', 1))
+      else:
+        params['padding'] = 'EXPLICIT'
+    end_point = f'layer_{i}'
+    net = end_points[end_point] = line.op(net, **params)
+    layer_of_scope[net.op.name.rpartition('/')[0]] = end_point
+    if end_point == final_endpoint:
+      break
+  for operation in net.graph.get_operations():
+    scope, _, name = operation.name.rpartition('/')
+    if scope in layer_of_scope and name.endswith('output'):
+      end_points[f'{layer_of_scope[scope]}/{name}'] = operation.outputs[0]
+  return net, end_points
+
+
+@slim.add_arg_scope
+def mobilenet(
+  inputs,
+  num_classes=1001,
+  prediction_fn=slim.softmax,
+  reuse=None,
+  scope='Mobilenet',
+  base_only=False,
+  **mobilenet_args,
+):
+  """Builds a network: the ops of a table, pooling over the whole feature map, and the logits.
+
+  Args:
+    inputs: float32 [b, h, w, c].
+    num_classes: number of classes; 0 or None returns the features instead of logits.
+    prediction_fn: function of (logits, scope) that makes the predictions, None for none.
+    reuse: whether the variables exist already.
+    scope: variable scope.
+    base_only: whether to stop before the pooling.
+    **mobilenet_args: arguments of `mobilenet_base`.
+
+  Returns:
+    Logits [b, num_classes] (or features [b, 1, 1, c]), and a dict of end points.
+
+  Raises:
+    ValueError: when `inputs` is not of rank 4.
+  """
+  if inputs.shape.ndims != 4:
+    raise ValueError(f'Expected rank 4 input, was: {inputs.shape.ndims}')
+  is_training = mobilenet_args.get('is_training', False)
+  with tf.variable_scope(scope, 'Mobilenet', reuse=reuse) as scope:
+    inputs = tf.identity(inputs, 'input')
+    net, end_points = mobilenet_base(inputs, scope=scope, **mobilenet_args)
+    if base_only:
+      return net, end_points
+    net = tf.identity(net, name='embedding')
+    with tf.variable_scope('Logits'):
+      net = end_points['global_pool'] = global_pool(net)
+      if not num_classes:
+        return net, end_points
+      with safe_arg_scope([slim.dropout], is_training=is_training):
+        net = slim.dropout(net, scope='Dropout')
+      logits = slim.conv2d(
+        net,
+        num_classes,
+        [1, 1],
+        activation_fn=None,
+        normalizer_fn=None,
+        biases_initializer=tf.zeros_initializer(),
+        scope='Conv2d_1c_1x1',
+      )
+      logits = tf.squeeze(logits, [1, 2])
+      logits = end_points['Logits'] = tf.identity(logits, name='output')
+    if prediction_fn:
+      end_points['Predictions'] = prediction_fn(logits, 'Predictions')
+  return logits, end_points
+
+
+def global_pool(input_tensor):
+  """Averages [b, h, w, c] over its spatial axes, known or not, to [b, 1, 1, c]."""
+  height, width = input_tensor.shape.as_list()[1:3]
+  if height is None or width is None:
+    return tf.reduce_mean(input_tensor, [1, 2], keepdims=True, name='AvgPool2D')
+  return tf.nn.avg_pool2d(input_tensor, [height, width], 1, 'VALID', name='AvgPool2D')
+
+
+def training_scope(
+  is_training=True, weight_decay=0.00004, stddev=0.09, dropout_keep_prob=0.8, bn_decay=0.997
+):
+  """Returns the arg scope of the MobileNets from v2 on.
+
+  Args:
+    is_training: default of batch normalization and dropout; None sets none.
+    weight_decay: strength of the L2 regularization of all but the depthwise weights.
+    stddev: standard deviation of the initial weights; negative for slim's own initializer.
+    dropout_keep_prob: share of the activations that dropout keeps.
+    bn_decay: decay of the moving averages of batch normalization, None for slim's own.
+  """
+  initializer = tf.truncated_normal_initializer(stddev=stddev)
+  if stddev < 0:
+    initializer = slim.initializers.xavier_initializer()
+  with (
+    slim.arg_scope(
+      [slim.conv2d, slim.fully_connected, slim.separable_conv2d],
+      weights_initializer=initializer,
+      normalizer_fn=batch_norm,
+    ),
+    slim.arg_scope([mobilenet_base, mobilenet], is_training=is_training),
+    safe_arg_scope([slim.batch_norm], decay=bn_decay, is_training=is_training),
+    safe_arg_scope([slim.dropout], is_training=is_training, keep_prob=dropout_keep_prob),
+    slim.arg_scope([slim.conv2d], weights_regularizer=slim.l2_regularizer(weight_decay)),
+    slim.arg_scope([slim.separable_conv2d], weights_regularizer=None) as arg_scope,
+  ):
+    return arg_scope

@@ -1,0 +1,115 @@
+"""MobileNet v2, in three widths.
+
+Paper: Sandler, Howard, Zhu, Zhmoginov, Chen, MobileNetV2: Inverted Residuals and Linear
+Bottlenecks, https://arxiv.org/abs/1801.04381
+"""
+
+import functools
+
+from nets import conv_blocks as ops
+from nets import mobilenet as lib
+from nets.batch_norm import batch_norm
+from slim_compat import slim, tf
+
+op = lib.op
+expand_input = ops.expand_input_by_factor
+training_scope = lib.training_scope
+
+V2_DEF = {
+  'defaults': {
+    (slim.batch_norm,): {'center': True, 'scale': True},
+    (slim.conv2d, slim.fully_connected, slim.separable_conv2d): {
+      'normalizer_fn': batch_norm,
+      'activation_fn': tf.nn.relu6,
+    },
+    (ops.expanded_conv,): {
+      'expansion_size': expand_input(6),
+      'normalizer_fn': batch_norm,
+      'residual': True,
+    },
+    (slim.conv2d, slim.separable_conv2d): {'padding': 'SAME'},
+  },
+  'spec': [
+    op(slim.conv2d, stride=2, num_outputs=32, kernel_size=[3, 3]),
+    op(ops.expanded_conv, expansion_size=expand_input(1, divisible_by=1), num_outputs=16),
+    op(ops.expanded_conv, stride=2, num_outputs=24),
+    op(ops.expanded_conv, stride=1, num_outputs=24),
+    op(ops.expanded_conv, stride=2, num_outputs=32),
+    op(ops.expanded_conv, stride=1, num_outputs=32),
+    op(ops.expanded_conv, stride=1, num_outputs=32),
+    op(ops.expanded_conv, stride=2, num_outputs=64),
+    op(ops.expanded_conv, stride=1, num_outputs=64),
+    op(ops.expanded_conv, stride=1, num_outputs=64),
+    op(ops.expanded_conv, stride=1, num_outputs=64),
+    op(ops.expanded_conv, stride=1, num_outputs=96),
+    op(ops.expanded_conv, stride=1, num_outputs=96),
+    op(ops.expanded_conv, stride=1, num_outputs=96),
+    op(ops.expanded_conv, stride=2, num_outputs=160),
+    op(ops.expanded_conv, stride=1, num_outputs=160),
+    op(ops.expanded_conv, stride=1, num_outputs=160),
+    op(ops.expanded_conv, stride=1, num_outputs=320),
+    op(slim.conv2d, stride=1, kernel_size=[1, 1], num_outputs=1280),
+  ],
+}
+
+
+@slim.add_arg_scope
+def mobilenet(
+  input_tensor,
+  num_classes=1001,
+  depth_multiplier=1.0,
+  scope='MobilenetV2',
+  conv_defs=None,
+  finegrain_classification_mode=False,
+  min_depth=None,
+  divisible_by=None,
+  **kwargs,
+):
+  """Builds MobileNet v2.
+
+  Args:
+    input_tensor: float32 [b, h, w, c].
+    num_classes: number of classes; 0 or None returns the features instead of logits.
+    depth_multiplier: factor on the channels of all convolutions, above 0.
+    scope: variable scope.
+    conv_defs: dict of 'defaults' and 'spec', None for V2_DEF.
+    finegrain_classification_mode: whether a multiplier below 1 spares the last convolution.
+    min_depth: fewest channels of a convolution, None for 8.
+    divisible_by: what channels are a multiple of, None for 8.
+    **kwargs: arguments of `nets.mobilenet.mobilenet` and `mobilenet_base`: is_training, reuse,
+      prediction_fn, base_only, final_endpoint, output_stride, use_explicit_padding.
+
+  Returns:
+    Logits [b, num_classes] (or features [b, 1, 1, 1280]), and a dict of end points.
+  """
+  conv_defs = conv_defs or V2_DEF
+  if finegrain_classification_mode and depth_multiplier < 1:
+    *convolutions, last = conv_defs['spec']
+    channels = last.params['num_outputs'] / depth_multiplier
+    last = last._replace(params=last.params | {'num_outputs': channels})
+    conv_defs = conv_defs | {'spec': [*convolutions, last]}
+  with lib.safe_arg_scope([lib.depth_multiplier], min_depth=min_depth, divisible_by=divisible_by):
+    return lib.mobilenet(
+      input_tensor,
+      num_classes=num_classes,
+      conv_defs=conv_defs,
+      scope=scope,
+      multiplier=depth_multiplier,
+      **kwargs,
+    )
+
+
+mobilenet.default_image_size = 224
+
+
+def mobilenet_base(input_tensor, depth_multiplier=1.0, **kwargs):
+  """Builds the convolutions without pooling and logits; see `mobilenet`."""
+  return mobilenet(input_tensor, depth_multiplier=depth_multiplier, base_only=True, **kwargs)
+
+
+def _of_width(**kwargs):
+  return functools.wraps(mobilenet)(functools.partial(mobilenet, **kwargs))
+
+
+mobilenet_v2_140 = _of_width(depth_multiplier=1.4)
+mobilenet_v2_035 = _of_width(depth_multiplier=0.35, finegrain_classification_mode=True)
