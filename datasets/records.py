@@ -1,0 +1,165 @@
+"""The record format: the features of a picture, its decoder, and walking over shards.
+
+A shard is a TFRecord file of tf.train.Example with the features of research/slim and of the
+satellite tutorial's data_convert.py.
+"""
+
+import os
+import struct
+
+from slim_compat import slim, tf
+from slim_errors import UserError
+
+ITEMS_TO_DESCRIPTIONS = {
+  'image': 'An RGB picture, uint8 [height, width, 3].',
+  'label': 'The class, an int64 scalar from 0.',
+  'filename': 'Where the picture came from, relative to the image folder; empty when unknown.',
+  'encoded': 'The JPEG or PNG bytes of the picture.',
+}
+
+# uint64 length and its masked CRC before the data, the CRC of the data behind it.
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+
+
+def make_example(encoded, image_format, label, class_name, height, width, filename):
+  """Returns the tf.train.Example of one picture.
+
+  Args:
+    encoded: bytes of an RGB JPEG or PNG.
+    image_format: 'JPEG' or 'PNG'.
+    label: the class, an int from 0.
+    class_name: its name.
+    height: in pixels.
+    width: in pixels.
+    filename: path of the picture, relative to the image folder.
+  """
+  features = {
+    'image/encoded': encoded,
+    'image/format': image_format,
+    'image/class/label': label,
+    'image/class/text': class_name,
+    'image/height': height,
+    'image/width': width,
+    'image/colorspace': 'RGB',
+    'image/channels': 3,
+    'image/filename': filename,
+  }
+  return tf.train.Example(
+    features=tf.train.Features(feature={key: _feature(value) for key, value in features.items()})
+  )
+
+
+def _feature(value):
+  if isinstance(value, int):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+  if isinstance(value, str):
+    value = value.encode('utf-8', 'backslashreplace')
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def decode_image(encoded, name=''):
+  """Decodes JPEG or PNG bytes, told apart by their content, into RGB.
+
+  A GIF is refused before TensorFlow's decoder sees it: a small one can take gigabytes.
+
+  Args:
+    encoded: string scalar tensor.
+    name: string scalar tensor or str shown when the bytes are neither JPEG nor PNG.
+
+  Returns:
+    uint8 tensor [height, width, 3].
+  """
+  is_jpeg = tf.equal(tf.strings.substr(encoded, 0, 3), b'\xff\xd8\xff')
+  is_png = tf.equal(tf.strings.substr(encoded, 0, 4), b'\x89PNG')
+  check = tf.Assert(
+    tf.logical_or(is_jpeg, is_png),
+    ['The picture is neither JPEG nor PNG; convert the data set again with data_convert.py:', name],
+  )
+  with tf.control_dependencies([check]):
+    encoded = tf.identity(encoded)
+  image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+  image.set_shape([None, None, 3])
+  return image
+
+
+class _Picture(slim.tfexample_decoder.ItemHandler):
+  """The item 'image'. slim's own handler would let TensorFlow decode GIF and BMP."""
+
+  def __init__(self):
+    super().__init__(['image/encoded', 'image/filename'])
+
+  def tensors_to_item(self, keys_to_tensors):
+    return decode_image(keys_to_tensors['image/encoded'], keys_to_tensors['image/filename'])
+
+
+def make_decoder():
+  """Returns the slim TFExampleDecoder of the items in ITEMS_TO_DESCRIPTIONS."""
+  keys_to_features = {
+    'image/encoded': tf.FixedLenFeature((), tf.string),
+    'image/class/label': tf.FixedLenFeature([], tf.int64),
+    'image/filename': tf.FixedLenFeature((), tf.string, default_value=''),
+  }
+  items_to_handlers = {
+    'image': _Picture(),
+    'label': slim.tfexample_decoder.Tensor('image/class/label', shape=[]),
+    'filename': slim.tfexample_decoder.Tensor('image/filename', shape=[]),
+    'encoded': slim.tfexample_decoder.Tensor('image/encoded', shape=[]),
+  }
+  return slim.tfexample_decoder.TFExampleDecoder(keys_to_features, items_to_handlers)
+
+
+def count_records(path):
+  """Returns how many records a shard holds, reading their headers only.
+
+  Raises:
+    UserError: the file is not a TFRecord file, or is cut short.
+  """
+  return sum(1 for _ in _spans(path))
+
+
+def read_examples(path, limit=None):
+  """Yields the first `limit` (None: all) tf.train.Example of a shard.
+
+  Raises:
+    UserError: the shard is damaged, or a record is not a tf.train.Example.
+  """
+  with open(path, 'rb') as file:
+    for index, (start, length) in enumerate(_spans(path)):
+      if index == limit:
+        return
+      try:
+        yield tf.train.Example.FromString(os.pread(file.fileno(), length, start))
+      except Exception:  # protobuf's implementations do not share the error's class
+        raise UserError(f'Record {index} of {path} is damaged, or no tf.train.Example.') from None
+
+
+def example_label(example, where):
+  """Returns (label, class name or None) of an example, or raises UserError naming `where`."""
+  feature = example.features.feature
+  if not feature['image/encoded'].bytes_list.value:
+    raise UserError(
+      f'{where} has no image/encoded: these records come from another tool; '
+      'convert the pictures with data_convert.py.'
+    )
+  labels = feature['image/class/label'].int64_list.value
+  if len(labels) != 1:
+    raise UserError(f'{where} has {len(labels)} values of image/class/label; one is needed.')
+  names = feature['image/class/text'].bytes_list.value
+  return labels[0], names[0].decode('utf-8', 'backslashreplace') if names else None
+
+
+def _spans(path):
+  """Yields (start, length) of the data of each record in a shard."""
+  with open(path, 'rb') as file:
+    size, position, index = os.fstat(file.fileno()).st_size, 0, 0
+    while position < size:
+      header = os.pread(file.fileno(), _HEADER_BYTES, position)
+      length = struct.unpack('<Q', header[:8])[0] if len(header) == _HEADER_BYTES else size
+      end = position + _HEADER_BYTES + length + _FOOTER_BYTES
+      if end > size:
+        raise UserError(
+          f'{path} is cut short or no TFRecord file: record {index} goes past its end; '
+          'copy it again or convert the data set again.'
+        )
+      yield position + _HEADER_BYTES, length
+      position, index = end, index + 1
