@@ -23,11 +23,13 @@ def training_batches(
 ):
   """Endless shuffled batches of a split, starting where a run of `start_step` steps left off.
 
-  Every epoch holds every image once, in an order that depends on `seed` and the epoch only.
+  Every epoch holds every image once, in an order that depends on `seed` and the epoch only; an
+  image's view depends on `seed` and on how many images came before it.
 
   Args:
     dataset: a slim.dataset.Dataset whose decoder knows the items `image` and `label`.
-    preprocessing_fn: of preprocessing_factory; uint8 [h, w, c] to float32 [size, size, c].
+    preprocessing_fn: of preprocessing_factory: uint8 [h, w, c] to float32 [size, size, c], with the
+      keyword `seed`.
     batch_size: images a batch; may exceed the size of the split.
     image_size: height and width of the images, in pixels.
     labels_offset: subtracted from every label.
@@ -48,12 +50,14 @@ def training_batches(
     records = tf.data.TFRecordDataset(files, num_parallel_reads=num_readers)
     return records.shuffle(buffer_size, seed=seed + epoch, reshuffle_each_iteration=False)
 
-  def prepare(record):
+  def prepare(number, record):
     image, label = dataset.decoder.decode(record, ['image', 'label'])
-    return preprocessing_fn(image, image_size, image_size), label - labels_offset
+    view = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, number]))
+    return view, label - labels_offset
 
   records = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(skipped)
-  batches = records.map(prepare, num_parallel_calls=num_threads)
+  numbered = records.enumerate(start=start_step * batch_size)
+  batches = numbered.map(prepare, num_parallel_calls=num_threads)
   batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
   iterator = tf.data.make_initializable_iterator(batches)
   images, labels = iterator.get_next()
@@ -85,7 +89,7 @@ def evaluation_batches(
 
 
 def _shards(dataset):
-  """Returns the paths of the shards; a dataset module may also give a file pattern, as slim's do."""
+  """Returns the paths of the shards; dataset modules in slim's way give a file pattern."""
   sources = dataset.data_sources
   patterns = [sources] if isinstance(sources, str) else list(sources)
   files = [path for pattern in patterns for path in sorted(tf.gfile.Glob(pattern))]

@@ -4,6 +4,7 @@ A picture is never resized: training cuts a random window out of it, padded by 4
 the central one; what is too small is padded with black.
 """
 
+from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
 from slim_compat import tf
 
@@ -25,8 +26,11 @@ def describe(use_grayscale=False):
   }
 
 
-def preprocess_for_train(image, output_height, output_width, padding=PADDING, use_grayscale=False):
+def preprocess_for_train(
+  image, output_height, output_width, padding=PADDING, use_grayscale=False, seed=None
+):
   """Makes one random training view of a picture; see `preprocess_image`."""
+  draws = Draws(seed)
   image = tf.cast(image, tf.float32)
   if use_grayscale:
     image = to_grayscale(image)
@@ -34,10 +38,12 @@ def preprocess_for_train(image, output_height, output_width, padding=PADDING, us
   size = tf.maximum(size, [output_height, output_width])
   channels = image.shape[-1]
   image = tf.image.resize_image_with_crop_or_pad(image, size[0], size[1])
-  image = tf.random_crop(image, [output_height, output_width, channels])
-  image = tf.image.random_flip_left_right(image)
-  image = tf.image.random_brightness(image, _MAX_BRIGHTNESS_DELTA)
-  image = tf.image.random_contrast(image, *_CONTRAST_FACTORS)
+  image = stateless_image.stateless_random_crop(
+    image, [output_height, output_width, channels], draws.seed()
+  )
+  image = draws.mirrored(image)
+  image = stateless_image.stateless_random_brightness(image, _MAX_BRIGHTNESS_DELTA, draws.seed())
+  image = stateless_image.stateless_random_contrast(image, *_CONTRAST_FACTORS, draws.seed())
   return tf.image.per_image_standardization(image)
 
 
@@ -51,7 +57,13 @@ def preprocess_for_eval(image, output_height, output_width, use_grayscale=False)
 
 
 def preprocess_image(
-  image, output_height, output_width, is_training=False, padding=PADDING, use_grayscale=False
+  image,
+  output_height,
+  output_width,
+  is_training=False,
+  padding=PADDING,
+  use_grayscale=False,
+  seed=None,
 ):
   """Turns a picture into a network's input.
 
@@ -62,11 +74,12 @@ def preprocess_image(
     is_training: a random view rather than the evaluation view.
     padding: training only: black pixels added on each side before the random window.
     use_grayscale: whether to return one channel.
+    seed: training only: int tensor [2] that decides the view; None draws one.
 
   Returns:
     A float32 tensor [output_height, output_width, channels] of mean 0 and deviation 1 (all 0 when
     the picture is of one colour).
   """
   if is_training:
-    return preprocess_for_train(image, output_height, output_width, padding, use_grayscale)
+    return preprocess_for_train(image, output_height, output_width, padding, use_grayscale, seed)
   return preprocess_for_eval(image, output_height, output_width, use_grayscale)

@@ -5,6 +5,7 @@ colours; evaluation takes the central 87.5 % of each side. Both resize without k
 ratio. "Going deeper with convolutions", https://arxiv.org/abs/1409.4842, section 6.
 """
 
+from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
 from slim_compat import tf
 
@@ -21,10 +22,14 @@ _RESIZE_METHODS = (
 )
 
 _DISTORTIONS = {
-  'brightness': lambda image: tf.image.random_brightness(image, _MAX_BRIGHTNESS_DELTA),
-  'saturation': lambda image: tf.image.random_saturation(image, *_FACTORS),
-  'hue': lambda image: tf.image.random_hue(image, _MAX_HUE_DELTA),
-  'contrast': lambda image: tf.image.random_contrast(image, *_FACTORS),
+  'brightness': lambda image, seed: stateless_image.stateless_random_brightness(
+    image, _MAX_BRIGHTNESS_DELTA, seed
+  ),
+  'saturation': lambda image, seed: stateless_image.stateless_random_saturation(
+    image, *_FACTORS, seed
+  ),
+  'hue': lambda image, seed: stateless_image.stateless_random_hue(image, _MAX_HUE_DELTA, seed),
+  'contrast': lambda image, seed: stateless_image.stateless_random_contrast(image, *_FACTORS, seed),
 }
 _FAST_ORDERS = (('brightness', 'saturation'),)
 _SLOW_ORDERS = (
@@ -47,19 +52,16 @@ def describe(use_grayscale=False):
   }
 
 
-def _random_crop(image, bbox):
+def _random_crop(image, bbox, seed):
   """Cuts a random part out of `image` that covers a tenth of one of the boxes or more.
 
   A picture that allows no such part (one pixel wide, say) is kept whole.
   """
-  # tf.image.sample_distorted_bounding_box passes over the seed of the graph.
-  seed, seed2 = tf.get_seed(None)
-  begin, size, _ = tf.raw_ops.SampleDistortedBoundingBoxV2(
-    image_size=tf.shape(image),
-    bounding_boxes=bbox,
+  begin, size, _ = stateless_image.stateless_sample_distorted_bounding_box(
+    tf.shape(image),
+    bbox,
+    seed,
     min_object_covered=0.1,
-    seed=seed or 0,
-    seed2=seed2 or 0,
     aspect_ratio_range=(0.75, 1.33),
     area_range=(0.05, 1.0),
     max_attempts=100,
@@ -70,49 +72,53 @@ def _random_crop(image, bbox):
   return cropped
 
 
-def _one_of(builders):
-  """Returns what one of the functions makes, drawn anew for every picture."""
+def _one_of(builders, draws):
+  """Returns what one of the functions makes, drawn for every picture."""
   if len(builders) == 1:
     return builders[0]()
-  choice = tf.random_uniform([], maxval=len(builders), dtype=tf.int32)
+  choice = draws.uniform([], maxval=len(builders), dtype=tf.int32)
   return tf.switch_case(choice, builders)
 
 
-def _random_resize(image, height, width, methods):
+def _random_resize(image, height, width, methods, draws):
   """Resizes to float32 [height, width, channels] by one of the methods."""
   resized = _one_of(
     [
       lambda method=method: tf.image.resize_images(image, [height, width], method)
       for method in methods
-    ]
+    ],
+    draws,
   )
   return tf.ensure_shape(resized, [height, width, image.shape[-1]])
 
 
-def distort_color(image, fast_mode=True):
+def distort_color(image, fast_mode=True, draws=None):
   """Changes brightness and saturation, and with fast_mode=False hue and contrast, at random.
 
   Args:
     image: float32 tensor [height, width, 3] in [0, 1].
     fast_mode: whether to leave out hue and contrast, and with them the drawing of an order.
+    draws: where the random choices come from; None draws from the graph's random numbers.
 
   Returns:
     A float32 tensor [height, width, 3] in [0, 1].
   """
 
+  draws = draws or Draws()
+
   def distorted(order):
     result = image
     for name in order:
-      result = _DISTORTIONS[name](result)
+      result = _DISTORTIONS[name](result, draws.seed())
     return result
 
   orders = _FAST_ORDERS if fast_mode else _SLOW_ORDERS
-  distorted_image = _one_of([lambda order=order: distorted(order) for order in orders])
+  distorted_image = _one_of([lambda order=order: distorted(order) for order in orders], draws)
   return tf.clip_by_value(tf.ensure_shape(distorted_image, image.shape), 0.0, 1.0)
 
 
 def preprocess_for_train(
-  image, height, width, bbox=None, fast_mode=True, random_crop=True, use_grayscale=False
+  image, height, width, bbox=None, fast_mode=True, random_crop=True, use_grayscale=False, seed=None
 ):
   """Makes one random training view of a picture.
 
@@ -125,17 +131,19 @@ def preprocess_for_train(
       hue and contrast as well, in one of four orders.
     random_crop: whether to cut out a random part.
     use_grayscale: whether to return one channel.
+    seed: int tensor [2] that decides the view; None draws one.
 
   Returns:
     A float32 tensor [height, width, 3 or 1] in [-1, 1].
   """
+  draws = Draws(seed)
   image = tf.image.convert_image_dtype(image, tf.float32)
   if random_crop:
-    image = _random_crop(image, [[[0.0, 0.0, 1.0, 1.0]]] if bbox is None else bbox)
+    image = _random_crop(image, [[[0.0, 0.0, 1.0, 1.0]]] if bbox is None else bbox, draws.seed())
   methods = _RESIZE_METHODS[:1] if fast_mode else _RESIZE_METHODS
-  image = _random_resize(image, height, width, methods)
-  image = tf.image.random_flip_left_right(image)
-  image = distort_color(image, fast_mode)
+  image = _random_resize(image, height, width, methods, draws)
+  image = draws.mirrored(image)
+  image = distort_color(image, fast_mode, draws)
   if use_grayscale:
     image = to_grayscale(image)
   return (image - 0.5) * 2.0
@@ -176,6 +184,7 @@ def preprocess_image(
   fast_mode=True,
   crop_image=True,
   use_grayscale=False,
+  seed=None,
 ):
   """Turns a picture into a network's input; see the two functions above.
 
@@ -188,13 +197,14 @@ def preprocess_image(
     fast_mode: training only: leave out hue, contrast and the other resize methods.
     crop_image: whether either view is cropped.
     use_grayscale: whether to return one channel.
+    seed: training only: int tensor [2] that decides the view; None draws one.
 
   Returns:
     A float32 tensor [output_height, output_width, 3 or 1] in [-1, 1].
   """
   if is_training:
     return preprocess_for_train(
-      image, output_height, output_width, bbox, fast_mode, crop_image, use_grayscale
+      image, output_height, output_width, bbox, fast_mode, crop_image, use_grayscale, seed
     )
   return preprocess_for_eval(
     image, output_height, output_width, central_crop=crop_image, use_grayscale=use_grayscale

@@ -18,7 +18,9 @@ def describe(use_grayscale=False):
   }
 
 
-def preprocess_image(image, output_height, output_width, is_training=False, use_grayscale=False):
+def preprocess_image(
+  image, output_height, output_width, is_training=False, use_grayscale=False, seed=None
+):
   """Turns a picture into a network's input.
 
   Args:
@@ -27,11 +29,12 @@ def preprocess_image(image, output_height, output_width, is_training=False, use_
     output_width: width of the result.
     is_training: makes no difference: digits are neither mirrored nor recoloured.
     use_grayscale: whether to return one channel.
+    seed: makes no difference either.
 
   Returns:
     A float32 tensor [output_height, output_width, channels] in [-1, 1).
   """
-  del is_training
+  del is_training, seed
   image = tf.cast(image, tf.float32)
   if use_grayscale:
     image = to_grayscale(image)

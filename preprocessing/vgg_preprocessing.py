@@ -5,6 +5,7 @@ at random in training, in the middle in evaluation.
 "Very Deep Convolutional Networks", https://arxiv.org/abs/1409.1556, section 3.
 """
 
+from preprocessing.draws import Draws
 from preprocessing.grayscale import to_grayscale
 from slim_compat import tf
 
@@ -37,21 +38,21 @@ def _side_for(side, output_height, output_width):
   return side if largest <= side else round(largest * side / _USUAL_SIZE)
 
 
-def _window(image, height, width, is_random):
-  """Cuts [height, width] (ints or scalar tensors) out of the picture, at random or centrally."""
+def _window(image, height, width, draws):
+  """Cuts [height, width] (ints or scalar tensors) out of the picture, centrally without `draws`."""
   room = tf.shape(image)[:2] - [height, width]
-  share = tf.random_uniform([2]) if is_random else 0.5
+  share = draws.uniform([2]) if draws else 0.5
   # The smaller of the two whole numbers around the middle; every random place is equally likely.
-  last = tf.cast(room + 1 if is_random else room, tf.float32)
+  last = tf.cast(room + 1 if draws else room, tf.float32)
   begin = tf.minimum(tf.cast(tf.floor(last * share), tf.int32), room)
   return tf.slice(image, tf.concat([begin, [0]], 0), tf.stack([height, width, tf.shape(image)[2]]))
 
 
-def _limit_aspect_ratio(image, is_random):
+def _limit_aspect_ratio(image, draws):
   """Cuts the long side of a picture of extreme shape; any other picture is untouched."""
   height, width = tf.shape(image)[0], tf.shape(image)[1]
   longest = _MAX_ASPECT_RATIO * tf.minimum(height, width)
-  return _window(image, tf.minimum(height, longest), tf.minimum(width, longest), is_random)
+  return _window(image, tf.minimum(height, longest), tf.minimum(width, longest), draws)
 
 
 def _resize_short_side(image, side):
@@ -62,13 +63,13 @@ def _resize_short_side(image, side):
   return tf.squeeze(tf.image.resize_bilinear([image], new_size), [0])
 
 
-def _view(image, output_height, output_width, side, is_random, use_grayscale):
+def _view(image, output_height, output_width, side, draws, use_grayscale):
   channels = image.shape[-1]
-  image = _limit_aspect_ratio(tf.cast(image, tf.float32), is_random)
-  image = _window(_resize_short_side(image, side), output_height, output_width, is_random)
+  image = _limit_aspect_ratio(tf.cast(image, tf.float32), draws)
+  image = _window(_resize_short_side(image, side), output_height, output_width, draws)
   image.set_shape([output_height, output_width, channels])
-  if is_random:
-    image = tf.image.random_flip_left_right(image)
+  if draws:
+    image = draws.mirrored(image)
   return to_grayscale(image) - GRAY_MEAN if use_grayscale else image - tf.constant(MEANS)
 
 
@@ -79,12 +80,14 @@ def preprocess_for_train(
   resize_side_min=RESIZE_SIDE_MIN,
   resize_side_max=RESIZE_SIDE_MAX,
   use_grayscale=False,
+  seed=None,
 ):
   """Makes one random training view of a picture; see `preprocess_image`."""
   smallest = _side_for(resize_side_min, output_height, output_width)
   largest = max(smallest, _side_for(resize_side_max, output_height, output_width))
-  side = tf.random_uniform([], smallest, largest + 1, tf.int32)
-  return _view(image, output_height, output_width, side, True, use_grayscale)
+  draws = Draws(seed)
+  side = draws.uniform([], smallest, largest + 1, tf.int32)
+  return _view(image, output_height, output_width, side, draws, use_grayscale)
 
 
 def preprocess_for_eval(
@@ -92,7 +95,7 @@ def preprocess_for_eval(
 ):
   """Makes the one evaluation view of a picture; see `preprocess_image`."""
   side = _side_for(resize_side, output_height, output_width)
-  return _view(image, output_height, output_width, side, False, use_grayscale)
+  return _view(image, output_height, output_width, side, None, use_grayscale)
 
 
 def preprocess_image(
@@ -103,6 +106,7 @@ def preprocess_image(
   resize_side_min=RESIZE_SIDE_MIN,
   resize_side_max=RESIZE_SIDE_MAX,
   use_grayscale=False,
+  seed=None,
 ):
   """Turns a picture into a network's input.
 
@@ -114,12 +118,13 @@ def preprocess_image(
     resize_side_min: least short side in training, and the short side in evaluation, in pixels.
     resize_side_max: greatest short side in training, in pixels.
     use_grayscale: whether to return one channel.
+    seed: training only: int tensor [2] that decides the view; None draws one.
 
   Returns:
     A float32 tensor [output_height, output_width, 3 or 1]: values in [0, 255] minus the mean.
   """
   if is_training:
     return preprocess_for_train(
-      image, output_height, output_width, resize_side_min, resize_side_max, use_grayscale
+      image, output_height, output_width, resize_side_min, resize_side_max, use_grayscale, seed
     )
   return preprocess_for_eval(image, output_height, output_width, resize_side_min, use_grayscale)

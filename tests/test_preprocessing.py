@@ -7,6 +7,7 @@ import pytest
 
 import slim_errors
 from preprocessing import inception_preprocessing, preprocessing_factory, vgg_preprocessing
+from preprocessing.draws import Draws
 from slim_compat import tf
 
 _RECORDED = pathlib.Path(__file__).parents[2] / 'shared' / 'spec' / 'preprocessing.npz'
@@ -146,6 +147,18 @@ def test_training_inside_tf_data_follows_the_graph_seed():
     assert np.array_equal(first, second) == (family == 'lenet')
 
 
+@pytest.mark.parametrize('family', _FAMILIES)
+def test_a_seed_decides_the_view(family):
+  picture = _noise(80, 90)
+  fn = preprocessing_factory.get_preprocessing(family, is_training=True)
+  first, again, other = (
+    _run(lambda image, s=s: fn(image, 28, 28, seed=tf.constant(s, tf.int64)), picture)[0]
+    for s in ([1, 2], [1, 2], [1, 3])
+  )
+  np.testing.assert_array_equal(first, again)
+  assert np.array_equal(first, other) == (family == 'lenet')
+
+
 @pytest.mark.parametrize('fast_mode', [True, False])
 def test_inception_training_views_stay_in_range(fast_mode):
   views = _preprocess(
@@ -160,7 +173,9 @@ def test_inception_crops_between_a_twentieth_and_all_of_the_picture():
   ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (256, 1, 3))
   with tf.Graph().as_default():
     tf.set_random_seed(2)
-    crop = inception_preprocessing._random_crop(tf.constant(ramp), [[[0.0, 0.0, 1.0, 1.0]]])
+    crop = inception_preprocessing._random_crop(
+      tf.constant(ramp), [[[0.0, 0.0, 1.0, 1.0]]], Draws().seed()
+    )
     with tf.Session() as session:
       shapes = np.array([session.run(crop).shape[:2] for _ in range(60)], np.float64)
   areas, aspects = shapes.prod(1) / 256**2, shapes[:, 1] / shapes[:, 0]

@@ -1,0 +1,496 @@
+"""Training through the command: what starts, what is trained, what is written, how it stops."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import train_image_classifier
+from conftest import REPO, TINY_CLASSES
+from image_classifier import checkpoints, command, training, training_graph
+from image_classifier.options import TrainingOptions
+from slim_compat import tf
+
+_LENET_HEAD = 'LeNet/fc4'
+
+
+def _train(train_dir, dataset_dir, *arguments, model='lenet', steps=2):
+  argv = ['train', f'--train_dir={train_dir}', f'--dataset_dir={dataset_dir}', '--batch_size=5']
+  argv += [f'--model_name={model}', f'--max_number_of_steps={steps}', *arguments]
+  return command.run('', train_image_classifier.FLAGS, train_image_classifier.main, argv)
+
+
+def _values(prefix):
+  reader = tf.train.load_checkpoint(str(prefix))
+  return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def _tags(folder):
+  """{tag: number of values} of the event files in a folder."""
+  tags = {}
+  for path in folder.glob('events.out.tfevents.*'):
+    for event in tf.train.summary_iterator(str(path)):
+      for value in event.summary.value:
+        tags[value.tag] = tags.get(value.tag, 0) + 1
+  return tags
+
+
+@pytest.fixture(scope='module')
+def lenet_run(tiny_dataset, tmp_path_factory):
+  """A train_dir of lenet after 4 steps, with moving averages."""
+  folder = tmp_path_factory.mktemp('lenet')
+  assert _train(folder, tiny_dataset, '--moving_average_decay=0.5', steps=4) == 0
+  return folder
+
+
+def test_every_flag_of_the_spec_is_there_with_its_default():
+  flags = train_image_classifier.FLAGS
+  expected = {
+    'master': '', 'train_dir': '/tmp/tfmodel/', 'warmup_epochs': 0.0, 'num_clones': 1,
+    'clone_on_cpu': False, 'worker_replicas': 1, 'num_ps_tasks': 0, 'num_readers': 4,
+    'num_preprocessing_threads': 4, 'log_every_n_steps': 10, 'save_summaries_secs': 600,
+    'save_interval_secs': 600, 'task': 0, 'weight_decay': 0.00004, 'optimizer': 'rmsprop',
+    'adadelta_rho': 0.95, 'adagrad_initial_accumulator_value': 0.1, 'adam_beta1': 0.9,
+    'adam_beta2': 0.999, 'opt_epsilon': 1.0, 'ftrl_learning_rate_power': -0.5,
+    'ftrl_initial_accumulator_value': 0.1, 'ftrl_l1': 0.0, 'ftrl_l2': 0.0, 'momentum': 0.9,
+    'rmsprop_momentum': 0.9, 'rmsprop_decay': 0.9, 'quantize_delay': -1,
+    'learning_rate_decay_type': 'exponential', 'learning_rate': 0.01,
+    'end_learning_rate': 0.0001, 'label_smoothing': 0.0, 'learning_rate_decay_factor': 0.94,
+    'num_epochs_per_decay': 2.0, 'sync_replicas': False, 'replicas_to_aggregate': 1,
+    'moving_average_decay': None, 'dataset_name': 'imagenet', 'dataset_split_name': 'train',
+    'dataset_dir': None, 'labels_offset': 0, 'model_name': 'inception_v3',
+    'preprocessing_name': None, 'batch_size': 32, 'train_image_size': None,
+    'max_number_of_steps': None, 'use_grayscale': False, 'checkpoint_path': None,
+    'checkpoint_exclude_scopes': None, 'trainable_scopes': None, 'ignore_missing_vars': False,
+  }  # fmt: skip
+  assert {name: flags[name].default for name in expected} == expected
+
+
+def test_files_of_a_run(lenet_run):
+  names = {path.name for path in lenet_run.iterdir()}
+  for step in (0, 4):
+    for ending in ('index', 'meta', 'data-00000-of-00001'):
+      assert f'model.ckpt-{step}.{ending}' in names
+  assert {'checkpoint', 'graph.pbtxt', 'run.json'} <= names
+  assert 'model_checkpoint_path: "model.ckpt-4"' in (lenet_run / 'checkpoint').read_text()
+
+
+def test_run_json_says_what_was_trained(lenet_run, tiny_dataset):
+  record = json.loads((lenet_run / 'run.json').read_text(encoding='utf-8'))
+  expected = {
+    'model_name': 'lenet',
+    'num_classes': 3,
+    'class_names': sorted(TINY_CLASSES),
+    'labels_offset': 0,
+    'image_size': 28,
+    'preprocessing_name': 'lenet',
+    'use_grayscale': False,
+    'moving_average_decay': 0.5,
+    'dataset_dir': str(tiny_dataset),
+  }
+  assert {key: record[key] for key in expected} == expected
+  assert record['flags']['optimizer'] == 'rmsprop'
+  assert record['versions']['tensorflow'] == tf.__version__
+
+
+def test_moving_averages_are_kept(lenet_run):
+  values = _values(lenet_run / 'model.ckpt-4')
+  name = f'{_LENET_HEAD}/weights'
+  assert values[f'{name}/ExponentialMovingAverage'].shape == values[name].shape
+  assert not np.array_equal(values[f'{name}/ExponentialMovingAverage'], values[name])
+
+
+def test_the_old_lines(tiny_dataset, tmp_path):
+  arguments = ['--max_number_of_steps=4', '--log_every_n_steps=2', '--save_summaries_secs=1']
+  done = subprocess.run(
+    [
+      *[sys.executable, REPO / 'train_image_classifier.py', f'--train_dir={tmp_path}/a'],
+      *[f'--dataset_dir={tiny_dataset}', '--model_name=lenet', '--batch_size=4', *arguments],
+    ],
+    capture_output=True,
+    text=True,
+    cwd=tmp_path,
+  )
+  assert done.returncode == 0, done.stderr
+  for line in (
+    'INFO:tensorflow:Starting Session.',
+    f'INFO:tensorflow:Saving checkpoint to path {tmp_path}/a/model.ckpt',
+    'INFO:tensorflow:Starting Queues.',
+    'INFO:tensorflow:Stopping Training.',
+    'INFO:tensorflow:Finished training! Saving model to disk.',
+  ):
+    assert line in done.stderr.splitlines()
+  assert any(
+    line.startswith('INFO:tensorflow:global step 4: loss = ') and line.endswith(' sec/step)')
+    for line in done.stderr.splitlines()
+  )
+  assert 'Traceback' not in done.stderr and 'WARNING' not in done.stderr
+  assert '30 images of 3 classes' in done.stdout
+
+
+def _options(dataset_dir, train_dir, **settings):
+  settings = {'model_name': 'lenet', 'batch_size': 5, 'max_number_of_steps': 2, **settings}
+  return TrainingOptions(train_dir=str(train_dir), dataset_dir=str(dataset_dir), **settings)
+
+
+def test_training_learns(tiny_dataset, tmp_path):
+  adam = {'optimizer': 'adam', 'opt_epsilon': 1e-8, 'learning_rate': 0.002}
+  options = _options(tiny_dataset, tmp_path, batch_size=10, max_number_of_steps=80, **adam)
+  result = training.train(options)
+  assert result.step == 80
+  assert result.loss < 0.2  # ln 3 = 1.1 is chance
+
+
+def test_tags_for_tensorboard(tiny_dataset, tmp_path, monkeypatch):
+  monkeypatch.setattr('image_classifier.training_loop._DETAIL_SUMMARIES_SECS', 1e-9)
+  training.train(_options(tiny_dataset, tmp_path, save_summaries_secs=1e-9))
+  tags = _tags(tmp_path)
+  for tag in (
+    'learning_rate',
+    'total_loss',
+    'Losses/clone_loss',
+    'Losses/regularization_loss',
+    'losses/softmax_cross_entropy_loss/value',
+    'activations/Logits',
+    'sparsity/Logits',
+    f'{_LENET_HEAD}/weights',
+    'global_step/sec',
+    'final_distorted_image/image/0',
+  ):
+    assert tags.get(tag) == 2, (tag, sorted(tags))
+
+
+def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
+  options = _options(tiny_dataset, tmp_path, model_name='inception_v3', train_image_size=107)
+  with tf.Graph().as_default():
+    from datasets import dataset_factory
+
+    dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+    training_graph.build(options, dataset, 107)
+    names = {loss.op.name for loss in tf.losses.get_losses()}
+  assert names == {'aux_loss/value', 'softmax_cross_entropy_loss/value'}
+
+
+# Start.
+
+
+def test_the_same_command_goes_on(lenet_run, tiny_dataset, tmp_path, caplog):
+  folder = _copy(lenet_run, tmp_path)
+  more = ['--moving_average_decay=0.5', f'--checkpoint_path={lenet_run}']
+  assert _train(folder, tiny_dataset, *more, steps=6) == 0
+  assert checkpoints.step_of(checkpoints.latest(str(folder))) == 6
+  assert _values(folder / 'model.ckpt-6')['global_step'] == 6
+  ignored = f'Ignoring --checkpoint_path because a checkpoint already exists in {folder}'
+  assert ignored in caplog.messages
+
+
+def _copy(run, tmp_path):
+  import shutil
+
+  return shutil.copytree(run, tmp_path / 'copy')
+
+
+def test_a_finished_run_says_so(lenet_run, tiny_dataset, capsys):
+  assert _train(lenet_run, tiny_dataset, '--moving_average_decay=0.5', steps=4) == 0
+  assert 'has reached step 4 already: raise --max_number_of_steps' in capsys.readouterr().out
+
+
+def test_what_a_run_is_need_not_be_said_again(lenet_run, tmp_path):
+  folder = _copy(lenet_run, tmp_path)
+  argv = ['train', f'--train_dir={folder}', '--max_number_of_steps=5', '--batch_size=5']
+  argv += ['--moving_average_decay=0.5']
+  assert command.run('', train_image_classifier.FLAGS, train_image_classifier.main, argv) == 0
+  assert (folder / 'model.ckpt-5.index').exists()
+
+
+def test_another_run_in_the_train_dir_is_refused(lenet_run, tiny_dataset, capsys):
+  assert _train(lenet_run, tiny_dataset, model='cifarnet') == 2
+  assert 'holds another run (model_name: lenet there, cifarnet now' in capsys.readouterr().err
+
+
+def test_another_class_list_is_refused_with_the_first_difference(
+  lenet_run, tiny_dataset, tmp_path, capsys
+):
+  folder = _copy(lenet_run, tmp_path)
+  record = json.loads((folder / 'run.json').read_text(encoding='utf-8'))
+  record['class_names'][1] = 'lake'
+  (folder / 'run.json').write_text(json.dumps(record), encoding='utf-8')
+  assert _train(folder, tiny_dataset, '--moving_average_decay=0.5') == 2
+  assert "class_names: number 1 is 'lake' there, 'sea ice' now" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_net_without_a_record_is_refused(
+  lenet_run, tiny_dataset, tmp_path, capsys
+):
+  folder = _copy(lenet_run, tmp_path)
+  (folder / 'run.json').unlink()
+  assert _train(folder, tiny_dataset, model='cifarnet') == 2
+  assert f'{folder} holds another run: ' in capsys.readouterr().err
+
+
+def _changed(before, after):
+  return {n for n in before if n in after and not np.array_equal(before[n], after[n])}
+
+
+@pytest.fixture(scope='module')
+def mobilenet_checkpoint(tiny_dataset, tmp_path_factory):
+  """A checkpoint of mobilenet_v1_025 to start from."""
+  folder = tmp_path_factory.mktemp('mobilenet')
+  options = _options(tiny_dataset, folder, model_name='mobilenet_v1_025', train_image_size=32)
+  training.train(dataclasses.replace(options, max_number_of_steps=1))
+  return folder / 'model.ckpt-1'
+
+
+def _fine_tune(tiny_dataset, train_dir, checkpoint, *arguments, steps=2):
+  start = ['--train_image_size=32', f'--checkpoint_path={checkpoint}']
+  return _train(train_dir, tiny_dataset, *start, *arguments, model='mobilenet_v1_025', steps=steps)
+
+
+@pytest.mark.parametrize('how', ['--trainable_scopes=MobilenetV1/Logits', '--finetune=head'])
+def test_a_frozen_trunk_is_frozen_with_its_statistics(
+  how, mobilenet_checkpoint, tiny_dataset, tmp_path
+):
+  exclude = '--checkpoint_exclude_scopes=MobilenetV1/Logits'
+  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, how, exclude) == 0
+  start, end = _values(tmp_path / 'model.ckpt-0'), _values(tmp_path / 'model.ckpt-2')
+  head = {name for name in start if name.startswith('MobilenetV1/Logits/')}
+  body = {name for name in start if name.startswith('MobilenetV1/')} - head
+  assert _changed(_values(mobilenet_checkpoint), start) & body == set()
+  assert _changed(start, end) & body == set()
+  assert head - _changed(start, end) == {name for name in head if name.endswith('RMSProp')} & set()
+
+
+def test_batch_norm_update_is_the_old_way(mobilenet_checkpoint, tiny_dataset, tmp_path):
+  how = ['--finetune=head', '--batch_norm=update']
+  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *how) == 0
+  changed = _changed(_values(tmp_path / 'model.ckpt-0'), _values(tmp_path / 'model.ckpt-2'))
+  assert 'MobilenetV1/Conv2d_0/BatchNorm/moving_mean' in changed
+  assert 'MobilenetV1/Conv2d_0/weights' not in changed
+
+
+def test_batch_norm_frozen_keeps_all_statistics(mobilenet_checkpoint, tiny_dataset, tmp_path):
+  how = ['--finetune=all', '--batch_norm=frozen']
+  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *how) == 0
+  changed = _changed(_values(tmp_path / 'model.ckpt-0'), _values(tmp_path / 'model.ckpt-2'))
+  assert not any('moving_' in name for name in changed)
+  assert 'MobilenetV1/Conv2d_0/weights' in changed
+
+
+@pytest.mark.parametrize(
+  ('settings', 'expected'),
+  [
+    ({'max_number_of_steps': 40}, 0.9),
+    ({'max_number_of_steps': 200}, 0.95),
+    ({'max_number_of_steps': 100_000}, 0.997),
+    ({}, 0.997),
+    ({'max_number_of_steps': 200, 'batch_norm_decay': 0.5}, 0.5),
+    ({'max_number_of_steps': 200, 'batch_norm': 'update'}, None),
+    ({'batch_norm': 'update', 'batch_norm_decay': 0.8}, 0.8),
+  ],
+)
+def test_batch_norm_decay_fits_the_run(settings, expected):
+  decay = training_graph.batch_norm_decay(TrainingOptions(**settings))
+  assert decay == pytest.approx(expected) if expected else decay is None
+
+
+@pytest.mark.parametrize(('how', 'warned'), [('update', True), ('auto', False)])
+def test_statistics_that_cannot_settle_are_warned_of(
+  how, warned, mobilenet_checkpoint, tiny_dataset, tmp_path, caplog
+):
+  arguments = [f'--batch_norm={how}', '--save_interval_secs=0']
+  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *arguments, steps=22) == 0
+  assert any('of the statistics it started with' in line for line in caplog.messages) is warned
+
+
+def test_the_table_of_the_start(mobilenet_checkpoint, tiny_dataset, tmp_path, capsys):
+  how = ['--finetune=from:Conv2d_13_depthwise', '--checkpoint_exclude_scopes=MobilenetV1/Logits']
+  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *how) == 0
+  rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+  fates = {row[0]: row[-3:] for row in rows if row and row[0].startswith('MobilenetV1/')}
+  assert fates == {
+    'MobilenetV1/Conv2d_0': ['restored', 'frozen', 'stored'],
+    'MobilenetV1/Conv2d_13_depthwise': ['restored', 'trained', 'updated'],
+    'MobilenetV1/Logits': ['new', 'trained', '-'],
+  }
+
+
+def test_a_head_of_another_size_starts_new(mobilenet_checkpoint, tiny_dataset, tmp_path, caplog):
+  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, '--labels_offset=-1') == 0
+  line = 'MobilenetV1/Logits/Conv2d_1c_1x1/biases has shape [3] there, [4] here: it starts new.'
+  assert line in caplog.messages
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    (['--checkpoint_exclude_scopes=MobilenetV1/Logit_'], "no variable starts with 'MobilenetV1/L"),
+    (['--trainable_scopes=MobilenetV1/Head'], "no trainable variable starts with 'MobilenetV1/He"),
+    (['--finetune=head', '--trainable_scopes=MobilenetV1'], 'say the same thing'),
+    (['--finetune=most'], 'is not one of head, from:SCOPE and all'),
+    (['--checkpoint_path=nowhere'], 'Checkpoint nowhere is not complete'),
+    (['--use_grayscale'], 'MobilenetV1/Conv2d_0/weights in shape [3, 3, 3, 8], the net needs'),
+    (['--batch_norm=off'], '--batch_norm=off'),
+  ],
+)
+def test_a_wrong_start_is_refused(
+  arguments, words, mobilenet_checkpoint, tiny_dataset, tmp_path, capsys
+):
+  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *arguments) == 2
+  assert words in capsys.readouterr().err
+  assert not list(tmp_path.glob('model.ckpt*'))
+
+
+def test_a_checkpoint_of_another_net_is_refused(lenet_run, tiny_dataset, tmp_path, capsys):
+  assert _fine_tune(tiny_dataset, tmp_path, lenet_run) == 2
+  assert 'it is of another net, with scopes LeNet' in capsys.readouterr().err
+
+
+def test_missing_variables(mobilenet_checkpoint, tiny_dataset, tmp_path, capsys):
+  with tf.Graph().as_default(), tf.Session() as session:
+    values = _values(mobilenet_checkpoint)
+    kept = {n: v for n, v in values.items() if n != 'MobilenetV1/Conv2d_0/weights'}
+    variables = {n: tf.get_variable(n, initializer=v) for n, v in kept.items()}
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver(variables).save(session, f'{tmp_path}/part')
+  assert _fine_tune(tiny_dataset, tmp_path / 'a', tmp_path / 'part') == 2
+  assert 'lacks MobilenetV1/Conv2d_0/weights: name its scope' in capsys.readouterr().err
+  more = '--ignore_missing_vars'
+  assert _fine_tune(tiny_dataset, tmp_path / 'b', tmp_path / 'part', more) == 0
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+  'settings',
+  [
+    {'label_smoothing': 0.5},
+    {'weight_decay': 0.1},
+    {'use_grayscale': True},
+    {'train_image_size': 40},
+    {'preprocessing_name': 'inception'},
+    {'batch_size': 7},
+    {'seed': 1},
+    {'labels_offset': -1},
+  ],
+)
+def test_settings_change_the_first_loss(settings, tiny_dataset, tmp_path):
+  losses = [
+    training.train(_options(tiny_dataset, tmp_path / name, max_number_of_steps=1, **changed)).loss
+    for name, changed in (('usual', {}), ('changed', settings))
+  ]
+  assert abs(losses[0] - losses[1]) > 1e-4
+
+
+@pytest.mark.parametrize(
+  'flag',
+  [
+    '--master=grpc://x',
+    '--task=1',
+    '--num_clones=2',
+    '--worker_replicas=2',
+    '--num_ps_tasks=1',
+    '--sync_replicas',
+    '--replicas_to_aggregate=2',
+    '--quantize_delay=10',
+  ],
+)
+def test_several_machines_are_refused(flag, tiny_dataset, tmp_path, capsys):
+  assert _train(tmp_path, tiny_dataset, flag) == 2
+  error = capsys.readouterr().err
+  assert f'error: {flag.split("=")[0]}=' in error and 'is not supported' in error
+  assert error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    (['--model_name=lenett'], "Unknown model_name 'lenett': did you mean 'lenet'?"),
+    (['--optimizer=adm'], "Unknown optimizer 'adm'"),
+    (['--batch_size=0'], '--batch_size=0 must be at least 1'),
+    (['--dataset_dir='], 'You must supply the dataset directory with --dataset_dir'),
+    (['--dataset_split_name=tst'], 'tst'),
+  ],
+)
+def test_wrong_settings_are_refused(arguments, words, tiny_dataset, tmp_path, capsys):
+  assert _train(tmp_path, tiny_dataset, *arguments) == 2
+  assert words in capsys.readouterr().err
+
+
+def test_a_train_dir_that_cannot_be_written_to(tiny_dataset, tmp_path, capsys):
+  (tmp_path / 'file').write_text('')
+  assert _train(tmp_path / 'file' / 'run', tiny_dataset) == 2
+  assert 'cannot be written to' in capsys.readouterr().err
+
+
+def test_momentum_is_rmsprops_too_unless_said_otherwise():
+  def resolved(*arguments):
+    seen = []
+    main = lambda f: seen.append(train_image_classifier.resolved_options(f))  # noqa: E731
+    command.run('', train_image_classifier.FLAGS, main, ['x', '--train_dir=/nowhere', *arguments])
+    return seen[0].rmsprop_momentum
+
+  assert resolved('--momentum=0.5') == 0.5
+  assert resolved('--momentum=0.5', '--rmsprop_momentum=0.7') == 0.7
+
+
+def test_clone_on_cpu_hides_the_gpus():
+  config = training._session_config(TrainingOptions(clone_on_cpu=True))
+  assert dict(config.device_count) == {'GPU': 0}
+
+
+# Checkpoints and stopping.
+
+
+def test_the_newest_five_checkpoints_stay(tiny_dataset, tmp_path):
+  options = _options(tiny_dataset, tmp_path, max_number_of_steps=8, save_interval_secs=1e-9)
+  training.train(options)
+  assert {path.stem for path in tmp_path.glob('*.index')} == {
+    f'model.ckpt-{step}' for step in (4, 5, 6, 7, 8)
+  }
+  training.train(dataclasses.replace(options, max_number_of_steps=10))
+  assert {path.stem for path in tmp_path.glob('*.index')} == {
+    f'model.ckpt-{step}' for step in (6, 7, 8, 9, 10)
+  }
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
+  tiny_dataset, tmp_path, capsys
+):
+  arguments = ['--optimizer=sgd', '--learning_rate=1e30', '--save_interval_secs=0']
+  assert _train(tmp_path, tiny_dataset, *arguments, steps=50) == 3
+  error = capsys.readouterr().err.splitlines()[-1]
+  assert error.startswith('error: At step ') and 'model.ckpt-0 is the last good' in error
+  assert '(learning rate 1e+30)' in error
+  assert all(np.isfinite(v).all() for v in _values(tmp_path / 'model.ckpt-0').values())
+
+
+def test_weights_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path, capsys):
+  arguments = ['--optimizer=sgd', '--learning_rate=1e38']  # finite loss, infinite weights after it
+  assert _train(tmp_path, tiny_dataset, *arguments, steps=1) == 3
+  assert 'a weight is not a number' in capsys.readouterr().err
+  assert not (tmp_path / 'model.ckpt-1.index').exists()
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_exits(number, code, tiny_dataset, tmp_path):
+  process = subprocess.Popen(
+    [
+      *[sys.executable, REPO / 'train_image_classifier.py', f'--train_dir={tmp_path}'],
+      *[f'--dataset_dir={tiny_dataset}', '--model_name=lenet', '--log_every_n_steps=1'],
+    ],
+    stderr=subprocess.PIPE,
+    stdout=subprocess.DEVNULL,
+    text=True,
+  )
+  for line in process.stderr:
+    if 'global step 3:' in line:
+      process.send_signal(number)
+      break
+  rest = process.stderr.read()
+  assert process.wait(60) == code, rest
+  assert checkpoints.step_of(checkpoints.latest(str(tmp_path))) >= 3
