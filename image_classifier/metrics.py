@@ -140,3 +140,20 @@ def _only_prediction(matrix, class_names):
   predicted = np.flatnonzero(matrix.sum(axis=0))
   several = np.count_nonzero(matrix.sum(axis=1)) > 1
   return class_names[predicted[0]] if several and len(predicted) == 1 else None
+
+
+def confident_mistakes(labels, logits, class_names, files, limit=20):
+  """Returns the mistakes the network is surest of, the surest first, as a list of dicts."""
+  shares = probabilities(logits)
+  predicted = shares.argmax(axis=1)
+  sureness = np.where(predicted == labels, -1.0, shares.max(axis=1))
+  return [
+    {
+      'file': files[i],
+      'truth': class_names[labels[i]],
+      'prediction': class_names[predicted[i]],
+      'probability': float(sureness[i]),
+    }
+    for i in np.argsort(-sureness, kind='stable')[:limit]
+    if sureness[i] >= 0
+  ]

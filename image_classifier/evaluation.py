@@ -1,0 +1,387 @@
+"""Evaluating a checkpoint: one exact pass over a split, and what comes out of it."""
+
+import dataclasses
+import itertools
+import math
+import os
+import sys
+import time
+
+import numpy as np
+import tqdm
+
+from image_classifier import checkpoints, inputs, metrics, reports
+from nets import net_info, nets_factory
+from preprocessing import preprocessing_factory
+from slim_compat import tf
+from slim_errors import UserError
+
+_SHADOW = '/ExponentialMovingAverage'
+# The batch-norm probe speaks up when this much more of a batch is right with its own statistics.
+_STALE_MARGIN = 0.25
+_PROBE_BATCH = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+  """What the network said: one row an example, in the order of the records.
+
+  Attributes:
+    files: list of n names, '' where the record has none.
+    labels: int64 [n], network classes (labels_offset taken off).
+    logits: float32 [n, classes].
+    facts: dict of what was run: checkpoint, step, net, sizes, seconds, warnings.
+  """
+
+  files: list
+  labels: np.ndarray
+  logits: np.ndarray
+  facts: dict
+
+
+def evaluate(
+  checkpoint_path, dataset, model_name, *, eval_dir=None, top_k=None, about=None, **settings
+):
+  """Evaluates a checkpoint on a split and returns its figures.
+
+  Args:
+    checkpoint_path: directory or checkpoint, as `checkpoints.resolve` takes it.
+    dataset: slim.dataset.Dataset of the split.
+    model_name: a name of nets_factory.
+    eval_dir: folder for report.json, predictions.csv, the confusion matrix and the event file;
+      None writes nothing.
+    top_k: the k of recall at k; None is 1 and 5.
+    about: dict of facts about the data set, passed on into the figures.
+    **settings: the further settings of `predict`.
+
+  Returns:
+    A dict that JSON can hold: the figures of `metrics.compute`, `confident_mistakes`, what was
+    run, and `about`.
+
+  Raises:
+    UserError: as `predict`.
+  """
+  top_k = top_k or (1, 5)
+  predictions = predict(checkpoint_path, dataset, model_name, **settings)
+  names = class_names(dataset, settings.get('labels_offset', 0))
+  labels, logits = predictions.labels, predictions.logits
+  figures = {
+    **(about or {}),
+    **predictions.facts,
+    **metrics.compute(labels, logits, names, top_k),
+    'confident_mistakes': metrics.confident_mistakes(labels, logits, names, predictions.files),
+  }
+  if figures['only_prediction'] is not None:
+    figures['warnings'].append(
+      f'The network predicts {figures["only_prediction"]!r} for every image: it has hardly been '
+      'trained, its batch-norm statistics are stale, or the preprocessing is not that of training.'
+    )
+  reports.print_old_lines(figures, top_k, len(names))
+  if eval_dir:
+    reports.write(eval_dir, figures, predictions, names, min(max(top_k), len(names)))
+    _write_events(eval_dir, figures)
+  tf.logging.info('Finished evaluation at %s', _now())
+  return figures
+
+
+def predict(
+  checkpoint_path,
+  dataset,
+  model_name,
+  *,
+  preprocessing_name=None,
+  image_size=None,
+  batch_size=100,
+  max_num_batches=None,
+  labels_offset=0,
+  use_grayscale=False,
+  use_moving_averages=None,
+  num_threads=4,
+):
+  """Runs the network over a split once: every example exactly once, the last batch kept.
+
+  Args:
+    checkpoint_path, dataset, model_name: as those of `evaluate`.
+    preprocessing_name: a name of preprocessing_factory; None is the net's own.
+    image_size: pixels; None is the net's default.
+    batch_size: images at a time; changes the speed, not the result.
+    max_num_batches: stop after so many batches; None is the whole split.
+    labels_offset: subtracted from the labels; the network has that many classes less.
+    use_grayscale: whether images have one channel.
+    use_moving_averages: True or False; None takes them when the checkpoint holds them.
+    num_threads: images prepared at the same time.
+
+  Returns:
+    Predictions.
+
+  Raises:
+    UserError: for a checkpoint that does not fit the net or the classes, a damaged record, a label
+      outside the classes, an empty split, or outputs that are not finite.
+  """
+  checkpoint = checkpoints.resolve(checkpoint_path)
+  num_classes = dataset.num_classes - labels_offset
+  preprocessing_name = preprocessing_name or model_name
+  tf.logging.info('Evaluating %s', checkpoint)
+  with tf.Graph().as_default(), tf.Session() as session:
+    network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=False)
+    image_size = image_size or network_fn.default_image_size
+    batch = inputs.evaluation_batches(
+      dataset,
+      preprocessing_factory.get_preprocessing(preprocessing_name, False, use_grayscale),
+      batch_size,
+      image_size,
+      labels_offset=labels_offset,
+      num_threads=num_threads,
+    )
+    batch['logits'], _ = network_fn(batch['images'])
+    restored = _variables_to_restore(checkpoint, model_name, num_classes, use_moving_averages)
+    tf.train.Saver(restored).restore(session, checkpoint)
+    tf.logging.info('Starting evaluation at %s', _now())
+    start = time.monotonic()
+    first, rows = _one_pass(session, batch, dataset, batch_size, max_num_batches)
+    seconds = time.monotonic() - start
+    _check_rows(rows, num_classes, labels_offset, checkpoint)
+    stale = _stale_batch_norm(session, model_name, num_classes, first)
+  facts = {
+    'checkpoint': checkpoint,
+    'step': checkpoints.step_of(checkpoint),
+    'model_name': model_name,
+    'preprocessing_name': preprocessing_name,
+    'image_size': image_size,
+    'labels_offset': labels_offset,
+    'use_grayscale': use_grayscale,
+    'moving_averages': any(name.endswith(_SHADOW) for name in restored),
+    'batch_size': batch_size,
+    'seconds': round(seconds, 3),
+    'images_per_second': round(len(rows['labels']) / seconds, 2),
+    'warnings': [text for text in (_wrong_count(dataset, rows, max_num_batches), stale) if text],
+  }
+  files = [name.decode('utf-8', 'replace') for name in rows['filenames']]
+  return Predictions(files, rows['labels'], rows['logits'], facts)
+
+
+def class_names(dataset, labels_offset=0):
+  """Returns the names of the network's classes; a class without a name gets its number."""
+  names = dataset.labels_to_names or {}
+  return [str(names.get(label, label)) for label in range(labels_offset, dataset.num_classes)]
+
+
+def check_same_data(record, dataset, dataset_dir, fingerprint):
+  """Raises UserError when the data set is not the one a checkpoint was trained for.
+
+  Other images of the same classes are welcome in a folder of their own. In the very folder of the
+  training they mean that it was converted anew, and may test on what was trained on.
+
+  Args:
+    record: the run's record, as `run_record.read` returns it.
+    dataset: the slim.dataset.Dataset to evaluate on.
+    dataset_dir: its folder.
+    fingerprint: of that folder, by dataset_factory.
+  """
+  trained = record.get('class_names')
+  if trained:
+    labels_offset = record.get('labels_offset', 0)
+    present = class_names(dataset, labels_offset)
+    for label, (old, new) in enumerate(itertools.zip_longest(trained, present), labels_offset):
+      if old != new:
+        raise UserError(
+          f'The classes of {dataset_dir} are not those of the training: class {label} is '
+          f'{_quoted(new)} in the data set and {_quoted(old)} in the checkpoint '
+          f'({len(present)} and {len(trained)} classes); evaluate on the data of the training.'
+        )
+  old = record.get('data_fingerprint')
+  if old and old != fingerprint and _same_folder(record.get('dataset_dir'), dataset_dir):
+    raise UserError(
+      f'{dataset_dir} has changed since the training (fingerprint {fingerprint} now, {old} then), '
+      'so images may have moved between its splits: restore it, or put the new data in a folder of '
+      'its own and name that with --dataset_dir.'
+    )
+
+
+def _quoted(name):
+  return 'missing' if name is None else repr(name)
+
+
+def _same_folder(one, other):
+  return bool(one) and os.path.realpath(one) == os.path.realpath(other)
+
+
+def _now():
+  return time.strftime('%Y-%m-%d-%H:%M:%S')
+
+
+def _variables_to_restore(checkpoint, model_name, num_classes, use_moving_averages):
+  """Returns {name in the checkpoint: variable of the graph}, every one of them fitting."""
+  saved = checkpoints.variables(checkpoint)
+  variables = tf.global_variables()
+  averaged = {v.op.name for v in variables if v.op.name + _SHADOW in saved}
+  if use_moving_averages and not averaged:
+    raise UserError(
+      f'{checkpoint} holds no moving averages: leave out --moving_average_decay and '
+      '--use_moving_averages.'
+    )
+  if use_moving_averages is False:
+    averaged = set()
+  if averaged:
+    tf.logging.info(
+      'Using the moving averages of %d of %d variables (--use_moving_averages=false: the raw ones)',
+      len(averaged),
+      len(variables),
+    )
+  restored = {v.op.name + _SHADOW * (v.op.name in averaged): v for v in variables}
+  _check_names(checkpoint, saved, restored, model_name)
+  _check_shapes(checkpoint, saved, restored, model_name, num_classes)
+  return restored
+
+
+def _check_names(checkpoint, saved, wanted, model_name):
+  missing = [name for name in wanted if name not in saved]
+  if missing:
+    shown = ', '.join(missing[:3]) + (', ...' if len(missing) > 3 else '')
+    likely = [
+      name
+      for name, info in net_info.NET_INFO.items()
+      if info.blocks and all(any(v.startswith(f'{b}/') for v in saved) for b in info.blocks)
+    ]
+    hint = f'it looks like {" or ".join(likely[:4])}: ' if likely else ''
+    raise UserError(
+      f'{checkpoint} is not of {model_name}: it holds no {shown} ({len(missing)} of {len(wanted)} '
+      f'variables missing); {hint}pass the --model_name it was trained with.'
+    )
+
+
+def _check_shapes(checkpoint, saved, wanted, model_name, num_classes):
+  heads = tuple(f'{scope}/' for scope in net_info.net_info(model_name).head_scopes)
+  wrong = [
+    (name, list(saved[name]), variable.shape.as_list())
+    for name, variable in wanted.items()
+    if list(saved[name]) != variable.shape.as_list()
+  ]
+  if not wrong:
+    return
+  name, there, here = wrong[0]
+  if name.startswith(heads) and there[:-1] == here[:-1]:
+    hint = ' (or pass --labels_offset=1)' if there[-1] == num_classes - 1 else ''
+    raise UserError(
+      f'{checkpoint} knows {there[-1]} classes and the data set has {num_classes}: evaluate it on '
+      f'the data set it was trained for{hint}.'
+    )
+  raise UserError(
+    f'{checkpoint} does not fit {model_name}: {name} has shape {there} there and {here} in the '
+    'net; pass the --model_name and --eval_image_size it was trained with.'
+  )
+
+
+def _one_pass(session, batch, dataset, batch_size, max_num_batches):
+  """Returns the first batch's arrays with its images, and all rows without images."""
+  num_batches = max_num_batches or math.ceil(dataset.num_samples / batch_size)
+  on_terminal = sys.stderr.isatty()
+  without_images = {name: tensor for name, tensor in batch.items() if name != 'images'}
+  first, done = None, []
+  with tqdm.tqdm(
+    total=min(dataset.num_samples, num_batches * batch_size), unit='img', disable=not on_terminal
+  ) as bar:
+    for i in itertools.count():
+      if max_num_batches and i == max_num_batches:
+        break
+      try:
+        done.append(session.run(without_images if done else batch))
+      except tf.errors.OutOfRangeError:
+        break
+      except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise _damaged_record(dataset, i * batch_size) or error from None
+      first = first or done[0]
+      bar.update(len(done[-1]['labels']))
+      # As the old tool: ten lines a pass, and one for the last batch.
+      if not on_terminal and ((i + 1) % max(num_batches // 10, 1) == 0 or i + 1 == num_batches):
+        tf.logging.info('Evaluation [%d/%d]', i + 1, num_batches)
+  if not done:
+    raise UserError(f'There is no record in {dataset.data_sources}.')
+  return first, {name: np.concatenate([rows[name] for rows in done]) for name in without_images}
+
+
+def _damaged_record(dataset, done):
+  """Returns a UserError that names the first record that cannot be decoded, or None.
+
+  Args:
+    dataset: the slim.dataset.Dataset.
+    done: number of records at the start that are known to be good.
+  """
+  with tf.Graph().as_default(), tf.Session() as session:
+    record = tf.placeholder(tf.string, [])
+    items = dataset.decoder.decode(record, ['image', 'label', 'filename'])
+    seen = 0
+    for path in tf.gfile.Glob(dataset.data_sources):
+      index = 0
+      try:
+        for index, content in enumerate(tf.io.tf_record_iterator(path), 1):  # noqa: B007
+          seen += 1
+          if seen > done:
+            session.run(items, {record: content})
+      except tf.errors.OpError as error:
+        after = isinstance(error, tf.errors.DataLossError)
+        return UserError(
+          f'{path}: record {index + after} is damaged or made by another tool '
+          f'({str(error).splitlines()[0]}); convert the images anew.'
+        )
+  return None
+
+
+def _check_rows(rows, num_classes, labels_offset, checkpoint):
+  labels = rows['labels']
+  outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+  if len(outside):
+    i = outside[0]
+    raise UserError(
+      f'Record {i + 1} of the split ({rows["filenames"][i].decode("utf-8", "replace")}) has label '
+      f'{labels[i] + labels_offset}, and the classes are {labels_offset} to '
+      f'{num_classes + labels_offset - 1}: check label.txt and --labels_offset.'
+    )
+  broken = np.count_nonzero(~np.isfinite(rows['logits']).all(axis=1))
+  if broken:
+    raise UserError(
+      f'The outputs for {broken} of {len(labels)} images are not finite: the training of '
+      f'{checkpoint} has diverged; evaluate an earlier checkpoint.'
+    )
+
+
+def _wrong_count(dataset, rows, max_num_batches):
+  """Returns a warning when a whole pass met another number of records than the data set states."""
+  if max_num_batches or len(rows['labels']) == dataset.num_samples:
+    return None
+  return (
+    f'The shards hold {len(rows["labels"])} records and the data set states {dataset.num_samples}: '
+    'a shard may be cut short.'
+  )
+
+
+def _stale_batch_norm(session, model_name, num_classes, first):
+  """Returns a warning when stored batch-norm statistics spoil what a batch's own would give.
+
+  It is the usual reason for a model that is good in training and near chance in evaluation:
+  https://github.com/tensorflow/models/issues/391
+  """
+  labels = first['labels']
+  stored = np.mean(first['logits'].argmax(axis=1) == labels)
+  has_statistics = any(v.op.name.endswith('/moving_mean') for v in tf.global_variables())
+  if not has_statistics or len(labels) < _PROBE_BATCH or stored > 1 - _STALE_MARGIN:
+    return None
+  with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+    network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=True)
+    logits, _ = network_fn(tf.constant(first['images']))
+  own = np.mean(session.run(logits).argmax(axis=1) == labels)
+  if own < stored + _STALE_MARGIN:
+    return None
+  return (
+    f'Batch-norm statistics look stale: {own:.0%} of the first {len(labels)} images are right with '
+    f'the statistics of their own batch, {stored:.0%} with the stored ones; train longer or with a '
+    'smaller --batch_norm_decay.'
+  )
+
+
+def _write_events(eval_dir, figures):
+  scalars = {'eval/Accuracy': figures['accuracy'], 'eval/loss': figures['loss']}
+  scalars |= {f'eval/Recall_{k}': recall for k, recall in figures['recall_at_k'].items() if k > 1}
+  values = [tf.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+  with tf.Graph().as_default(), tf.summary.FileWriter(eval_dir) as writer:
+    writer.add_summary(tf.Summary(value=values), figures['step'])
