@@ -1,0 +1,381 @@
+"""Converts a folder of images into TFRecord shards, label.txt, skipped.csv and dataset.json."""
+
+import collections
+import concurrent.futures
+import contextlib
+import csv
+import dataclasses
+import datetime
+import fcntl
+import functools
+import hashlib
+import io
+import logging
+import os
+import random
+import re
+import shutil
+
+from tqdm import tqdm
+
+import slim_files
+from datasets import (
+  image_files,
+  image_folder,
+  labels,
+  manifest,
+  shard_names,
+  shard_writer,
+  splitting,
+)
+from slim_errors import UserError
+
+SKIPPED_FILE = 'skipped.csv'
+
+_PARTIAL_FOLDER = '.data_convert-partial'
+_DATASET_NAME = re.compile(r'\w[\w.\- ]*')
+_WARNINGS_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How to convert; see the flags of data_convert.py."""
+
+  image_dir: str
+  output_dir: str
+  dataset_name: str = 'satellite'
+  train_shards: int = 2
+  validation_shards: int = 2
+  num_threads: int = 2
+  validation_fraction: float = 0.2
+  seed: int = 0
+  max_pixels: int = image_files.MAX_PIXELS
+  recursive: bool = False
+  strict: bool = False
+  overwrite: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What a conversion did: dataset.json's content, files left out by reason, and warnings."""
+
+  manifest: dict
+  skipped: dict
+  warnings: list
+
+
+def convert(options):
+  """Converts a folder of images.
+
+  The new data set is complete on disk before the first file of an old one is replaced.
+
+  Args:
+    options: Options.
+
+  Returns:
+    Result.
+
+  Raises:
+    UserError: the images, the label file or the options do not fit, or a data set is there already.
+  """
+  folder = image_folder.read_image_folder(options.image_dir, options.recursive)
+  _check_output(options, folder)
+  with _partial_folder(options) as partial:
+    class_names = _number_classes(options, folder)
+    for split_name, images in folder.splits.items():
+      where = os.path.join(options.image_dir, split_name or '')
+      logging.info(
+        'Found %d JPEG files across %d labels inside %s.', len(images), len(class_names), where
+      )
+    hashes, unreadable = _hash_all(folder, options)
+    warnings = _folder_warnings(folder, hashes, options)
+    written, skipped = _write_splits(options, partial, folder, class_names, hashes, unreadable)
+    value = _manifest(options, folder, class_names, written, skipped)
+    warnings += _missing_classes(value)
+    _write_small_files(options, partial, class_names, value, skipped)
+    _publish(options.output_dir, partial)
+  total = sum(split['num_images'] for split in value['splits'].values())
+  logging.info('%s: Finished writing all %d images in data set.', datetime.datetime.now(), total)
+  for warning in warnings[:_WARNINGS_SHOWN]:
+    logging.warning('%s', warning)
+  return Result(value, skipped, warnings)
+
+
+def _check_output(options, folder):
+  """Raises UserError when the data set may not be written where it should."""
+  if not _DATASET_NAME.fullmatch(options.dataset_name):
+    raise UserError(
+      f'--dataset_name={options.dataset_name!r} becomes part of file names: use letters, digits, '
+      'spaces, dots, - and _.'
+    )
+  output = os.path.realpath(options.output_dir)
+  for class_folder in folder.class_folders:
+    inside = os.path.realpath(class_folder)
+    if os.path.commonpath([output, inside]) == inside:
+      raise UserError(
+        f'--output_dir={options.output_dir} lies in the class folder {class_folder}: '
+        'choose a folder outside the images.'
+      )
+  if not os.path.isdir(output):
+    return
+  manifest.finish_swap(output)
+  there = [file for file in (manifest.MANIFEST_FILE,) if os.path.exists(os.path.join(output, file))]
+  for files in shard_names.families(output).get(options.dataset_name, {}).values():
+    there += files
+  if there and not options.overwrite:
+    raise UserError(
+      'Dataset files already exist. Exiting without re-creating them. '
+      f'{options.output_dir} holds {there[0]}: --overwrite replaces the data set.'
+    )
+
+
+@contextlib.contextmanager
+def _partial_folder(options):
+  """Yields an empty folder in the output folder, and removes it when the conversion fails.
+
+  Leftovers of a conversion that was killed are removed; a running one is told apart by its lock.
+  """
+  partial = os.path.join(options.output_dir, _PARTIAL_FOLDER)
+  try:
+    os.makedirs(options.output_dir, exist_ok=True)
+    handle = os.open(options.output_dir, os.O_RDONLY)
+  except OSError as error:
+    raise UserError(f'{options.output_dir} cannot be written to ({error.strerror}).') from None
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    shutil.rmtree(partial, ignore_errors=True)
+    os.mkdir(partial)
+    yield partial
+  except BlockingIOError:
+    raise UserError(
+      f'Another data_convert.py is writing to {options.output_dir}: wait for it to end.'
+    ) from None
+  except PermissionError as error:
+    raise UserError(
+      f'{error.filename} cannot be written ({error.strerror}): choose another --output_dir.'
+    ) from None
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
+    os.close(handle)
+
+
+def _number_classes(options, folder):
+  """Returns the class names in the order of their labels: an existing label.txt decides."""
+  for where in (options.output_dir, options.image_dir):
+    path = os.path.join(where, labels.LABEL_FILE)
+    if os.path.isfile(path):
+      listed = list(labels.read_labels(path).values())
+      break
+  else:
+    logging.warning("Can't find label.txt. Now create it.")
+    listed = []
+  missing = [name for name in listed if name not in folder.class_names]
+  if missing:
+    raise UserError(
+      f'{path} lists the class {missing[0]!r}, {options.image_dir} has no pictures of it: '
+      'add them, or remove the line (which renumbers the classes after it).'
+    )
+  new = [name for name in folder.class_names if name not in listed]
+  if listed and new:
+    logging.warning('label.txt lacks %s: appended.', ', '.join(new))
+  return listed + new
+
+
+def _all_images(folder):
+  return [image for images in folder.splits.values() for image in images]
+
+
+def _hash_all(folder, options):
+  """Returns ({image name: SHA-256}, {image name: reason why it cannot be read})."""
+  images = _all_images(folder)
+  with concurrent.futures.ThreadPoolExecutor(options.num_threads) as pool:
+    found = {
+      image.name: digest for image, digest in zip(images, pool.map(_file_hash, images), strict=True)
+    }
+  unreadable = {name: why for name, (digest, why) in found.items() if not digest}
+  return {name: digest for name, (digest, _) in found.items() if digest}, unreadable
+
+
+def _file_hash(image):
+  digest = hashlib.sha256()
+  try:
+    with open(image.path, 'rb') as file:
+      while block := file.read(1 << 20):
+        digest.update(block)
+  except OSError as error:
+    return None, f'cannot be read: {error.strerror}'
+  return digest.hexdigest(), None
+
+
+def _folder_warnings(folder, hashes, options):
+  """Returns what a user should know about the images; raises UserError when --strict forbids it."""
+  warnings = [
+    f'The class folder {name} holds no pictures and is left out.'
+    for name in image_folder.empty_classes(folder)
+  ]
+  images = [image for image in _all_images(folder) if image.name in hashes]
+  for group in splitting.shared_pictures(images, hashes):
+    names = ' and '.join(image.name for image in group)
+    if options.strict:
+      raise UserError(f'{names} are the same picture in different classes: keep one (--strict).')
+    warnings.append(f'{names} are the same picture in different classes.')
+  return warnings
+
+
+def _plan(options, folder, hashes, skipped):
+  """Returns ({split: shuffled images}, {image: reason}) of what can be written."""
+  splits = {
+    name: [image for image in images if image.name not in skipped]
+    for name, images in folder.splits.items()
+  }
+  copies = {}
+  if None in splits:
+    splits = splitting.split_by_content(splits[None], hashes, options.validation_fraction)
+  else:
+    copies = splitting.validation_copies(splits, hashes)
+    splits['validation'] = [image for image in splits['validation'] if image.name not in copies]
+  for images in splits.values():
+    images.sort()
+    random.Random(options.seed).shuffle(images)
+  return splits, {name: f'the same picture as {other}' for name, other in copies.items()}
+
+
+def _write_splits(options, partial, folder, class_names, hashes, skipped):
+  """Writes all shards; once more when images left out have unbalanced what was planned.
+
+  Returns:
+    ({split: shard_writer.Written}, {image name: reason it was left out}).
+  """
+  skipped = dict(skipped)
+  while True:
+    splits, copies = _plan(options, folder, hashes, skipped)
+    written = {
+      name: _write_split(options, partial, name, images, class_names)
+      for name, images in splits.items()
+      if images
+    }
+    new = {name: why for split in written.values() for name, why in split.skipped.items()}
+    skipped.update(new)
+    _check_left(folder, written, class_names, skipped)
+    replanned, _ = _plan(options, folder, hashes, skipped)
+    is_as_planned = all(
+      {image.name for image in images} == {image.name for image in splits[name]} - set(new)
+      for name, images in replanned.items()
+    )
+    has_empty_shard = any(
+      not shard['num_images'] for split in written.values() for shard in split.shards
+    )
+    if is_as_planned and not has_empty_shard:
+      return written, skipped | copies
+    for file in os.listdir(partial):
+      os.unlink(os.path.join(partial, file))
+
+
+def _write_split(options, partial, split_name, images, class_names):
+  read = functools.partial(_read, max_pixels=options.max_pixels)
+  pool = concurrent.futures.ThreadPoolExecutor(options.num_threads)
+  try:
+    pictures = shard_writer.in_order(pool, read, images, ahead=2 * options.num_threads)
+    if options.strict:
+      pictures = _refusing(pictures)
+    progress = tqdm(pictures, split_name, len(images), unit=' images', leave=False, disable=None)
+    return shard_writer.write_split(
+      partial,
+      options.dataset_name,
+      split_name,
+      images,
+      getattr(options, f'{split_name}_shards'),
+      {name: label for label, name in enumerate(class_names)},
+      iter(progress),
+      options.num_threads,
+    )
+  finally:
+    pool.shutdown(cancel_futures=True)
+
+
+def _read(image, max_pixels):
+  return shard_writer.read_picture(image.path, max_pixels)
+
+
+def _refusing(pictures):
+  """Passes pictures on, and raises UserError for the first that cannot be read."""
+  for image, picture in pictures:
+    if isinstance(picture, str):
+      raise UserError(f'{image.path} cannot be used: {picture}; remove it (--strict).')
+    yield image, picture
+
+
+def _check_left(folder, written, class_names, skipped):
+  """Raises UserError when no readable picture of a class is left to learn from."""
+  in_train = (
+    {image.class_name for image in written['train'].images} if 'train' in written else set()
+  )
+  for name in class_names:
+    if name not in in_train:
+      why = next(
+        (
+          f'{image.name} is left out: {skipped[image.name]}'
+          for image in _all_images(folder)
+          if image.class_name == name and image.name in skipped
+        ),
+        'they are all in validation/',
+      )
+      raise UserError(f'The class {name!r} has no readable pictures to train on; {why}.')
+
+
+def _manifest(options, folder, class_names, written, skipped):
+  """Returns the content of dataset.json. It holds no time, so that the same input repeats it."""
+  splits = {}
+  for split_name, split in written.items():
+    counts = collections.Counter(image.class_name for image in split.images)
+    splits[split_name] = {
+      'num_images': len(split.images),
+      'images_per_class': {name: counts[name] for name in class_names},
+      'shards': split.shards,
+    }
+  notes = sum((split.notes for split in written.values()), collections.Counter())
+  return {
+    'format_version': manifest.FORMAT_VERSION,
+    'name': options.dataset_name,
+    'classes': class_names,
+    'splits': splits,
+    'repaired': dict(sorted(notes.items())),
+    'skipped': dict(sorted(collections.Counter(skipped.values()).items())),
+    'ignored': dict(sorted((+folder.ignored).items())),
+    'seed': options.seed,
+    'validation_fraction': options.validation_fraction if None in folder.splits else None,
+  }
+
+
+def _missing_classes(value):
+  """Returns warnings about classes without pictures to validate on."""
+  if 'validation' not in value['splits']:
+    return ['No class has two different pictures, so there is no validation split.']
+  counts = value['splits']['validation']['images_per_class']
+  return [f'The class {name} has no pictures in validation.' for name in counts if not counts[name]]
+
+
+def _write_small_files(options, partial, class_names, value, skipped):
+  """Writes label.txt (unless the one there says the same), skipped.csv and dataset.json."""
+  label_path = os.path.join(options.output_dir, labels.LABEL_FILE)
+  if not (
+    os.path.isfile(label_path) and list(labels.read_labels(label_path).values()) == class_names
+  ):
+    labels.write_label_file(os.path.join(partial, labels.LABEL_FILE), class_names)
+  text = io.StringIO()
+  rows = csv.writer(text)
+  rows.writerow(['file', 'reason'])
+  for name, reason in sorted(skipped.items()):
+    # A spreadsheet would run a name that starts like a formula.
+    rows.writerow([f'./{name}' if name[0] in '=+-@\t\r' else name, reason])
+  data = text.getvalue().encode('utf-8', 'backslashreplace')
+  slim_files.write_atomically(os.path.join(partial, SKIPPED_FILE), data)
+  manifest.write_manifest(partial, value)
+
+
+def _publish(output_dir, partial):
+  """Puts the finished files in place. From the first rename on, the new data set is what counts."""
+  manifest.sync_folder(partial)
+  os.rename(partial, os.path.join(output_dir, manifest.READY_FOLDER))
+  manifest.sync_folder(output_dir)
+  manifest.finish_swap(output_dir)

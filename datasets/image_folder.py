@@ -1,0 +1,181 @@
+"""Finds the classes and images of a folder: DIR/<class>/*, or DIR/{train,validation}/<class>/*."""
+
+import collections
+import dataclasses
+import os
+import unicodedata
+
+from datasets import labels
+from slim_errors import UserError
+
+SPLIT_NAMES = ('train', 'validation')
+
+_SYSTEM_FILES = ('thumbs.db', 'desktop.ini', 'icon\r')
+_SYSTEM_FOLDERS = ('__macosx',)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class ImageFile:
+  """An image to convert. `name` is its path relative to the image folder, with '/'."""
+
+  name: str
+  class_name: str
+  path: str = dataclasses.field(compare=False)
+
+
+@dataclasses.dataclass
+class ImageFolder:
+  """What an image folder holds.
+
+  `splits` maps 'train' and 'validation', or None when the folder has no splits yet, to sorted
+  ImageFiles; `class_names` is sorted by code point; `ignored` counts what is no image, by reason.
+  """
+
+  splits: dict
+  class_names: list
+  ignored: collections.Counter
+  class_folders: list
+
+
+def read_image_folder(folder, recursive=False):
+  """Lists an image folder; links are followed, hidden and system files left out and counted.
+
+  Args:
+    folder: path of the image folder.
+    recursive: whether images in folders inside a class folder belong to the class.
+
+  Returns:
+    ImageFolder.
+
+  Raises:
+    UserError: there are not two classes, or two class names cannot be told apart; the message
+      shows the tree that was seen.
+  """
+  if not os.path.isdir(folder):
+    raise UserError(f'{folder} is not a folder: give the folder of your pictures with -t.')
+  ignored = collections.Counter()
+  roots = _split_folders(folder)
+  splits, class_folders = {}, []
+  for split_name, root in roots.items():
+    splits[split_name] = []
+    for class_folder in _class_folders(root, ignored, count_files=root != folder):
+      class_folders.append(os.path.join(root, class_folder))
+      splits[split_name] += _class_images(folder, root, class_folder, recursive, ignored)
+    splits[split_name].sort()
+  _check_class_names(class_folders)
+  class_names = sorted({image.class_name for images in splits.values() for image in images})
+  if len(class_names) < 2:
+    raise UserError(
+      f'{folder} has {len(class_names)} classes with pictures, two are needed: '
+      f'put each class into a folder of its own, such as {folder}/cat/1.jpg. What is there:\n'
+      f'{_tree(folder)}'
+    )
+  return ImageFolder(splits, class_names, ignored, class_folders)
+
+
+def empty_classes(image_folder):
+  """Returns the sorted names of class folders without any image."""
+  names = {labels.normalized(os.path.basename(path)) for path in image_folder.class_folders}
+  return sorted(names - set(image_folder.class_names))
+
+
+def _split_folders(folder):
+  """Returns {split: folder}, or {None: folder} when there are no train/ and validation/."""
+  found = {name: os.path.join(folder, name) for name in SPLIT_NAMES}
+  # A class may be called 'train' too: it holds pictures, a split holds folders.
+  found = {name: path for name, path in found.items() if _visible_folders(path)}
+  if 'train' not in found:
+    if 'validation' in found:
+      raise UserError(
+        f'{folder} has validation/ but no train/: add it, or give {folder}/validation.'
+      )
+    return {None: folder}
+  return found if 'validation' in found else {None: found['train']}
+
+
+def _visible_folders(path):
+  if not os.path.isdir(path):
+    return []
+  with os.scandir(path) as entries:
+    return [entry.name for entry in entries if not entry.name.startswith('.') and entry.is_dir()]
+
+
+def _class_folders(root, ignored, count_files):
+  """Returns the sorted names of the class folders in `root`."""
+  names = []
+  for name in sorted(os.listdir(root)):
+    if os.path.isdir(os.path.join(root, name)):
+      if name.startswith('.') or name.lower() in _SYSTEM_FOLDERS:
+        ignored['hidden or system folder'] += not name.startswith('.data_convert-')
+      else:
+        names.append(name)
+    elif count_files:
+      ignored['file outside the class folders'] += 1
+  return names
+
+
+def _class_images(folder, root, class_folder, recursive, ignored):
+  """Returns the ImageFiles of a class, counting in `ignored` what is left out."""
+  class_name = labels.normalized(class_folder)
+  images = []
+  for where, folders, files in os.walk(os.path.join(root, class_folder)):
+    for name in files:
+      path = os.path.join(where, name)
+      reason = _reason_to_ignore(name, path)
+      if reason:
+        ignored[reason] += 1
+      else:
+        relative = os.path.relpath(path, folder).replace(os.sep, '/')
+        images.append(ImageFile(labels.normalized(relative), class_name, path))
+    hidden = [name for name in folders if name.startswith('.')]
+    ignored['hidden or system folder'] += len(hidden)
+    if not recursive:
+      ignored['folder inside a class folder'] += len(folders) - len(hidden)
+      break
+    folders[:] = sorted(set(folders) - set(hidden))
+  return images
+
+
+def _reason_to_ignore(name, path):
+  if name.startswith('.') or name.lower() in _SYSTEM_FILES:
+    return 'hidden or system file'
+  if not os.path.exists(path):
+    return 'broken link'
+  return None if os.path.isfile(path) else 'not a regular file'
+
+
+def _check_class_names(class_folders):
+  """Raises UserError for names that label.txt cannot hold or people cannot tell apart."""
+  seen = {}
+  for path in class_folders:
+    name = os.path.basename(path)
+    if any(unicodedata.category(character) in ('Cc', 'Cs') for character in name):
+      raise UserError(
+        f'The class folder {name!r} has a line end, a control character or bytes that are not '
+        'UTF-8 in its name: rename it.'
+      )
+    if not name.strip():
+      raise UserError(f'The class folder {name!r} in {os.path.dirname(path)} has a blank name.')
+    other = seen.setdefault(labels.normalized(name).casefold(), name)
+    if other != name:
+      same = labels.normalized(other) == labels.normalized(name)
+      raise UserError(
+        f'The class folders {other!r} ({ascii(other)}) and {name!r} ({ascii(name)}) differ only '
+        f'in {"Unicode form" if same else "upper and lower case"}: rename or merge them.'
+      )
+
+
+def _tree(folder, most=20):
+  """Returns up to `most` lines of what lies in a folder, two levels deep."""
+  lines = []
+  for name in sorted(os.listdir(folder)):
+    path = os.path.join(folder, name)
+    if not os.path.isdir(path):
+      lines.append(f'  {name}')
+      continue
+    inside = sorted(os.listdir(path))
+    folders = [entry for entry in inside if os.path.isdir(os.path.join(path, entry))]
+    lines.append(f'  {name}/ ({len(inside) - len(folders)} files, {len(folders)} folders)')
+    lines += [f'    {entry}/' for entry in folders]
+  shown = lines[:most] + ([f'  ... {len(lines) - most} more'] if len(lines) > most else [])
+  return '\n'.join(shown) or '  nothing'

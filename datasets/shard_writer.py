@@ -1,0 +1,128 @@
+"""Reads images in a pool of threads and writes them, in order, into the shards of a split."""
+
+import collections
+import datetime
+import hashlib
+import logging
+import os
+from typing import NamedTuple
+
+from datasets import image_files, records, shard_names
+from slim_compat import tf
+
+# A TFRecord file holds more, a tf.train.Example does not.
+MAX_FILE_BYTES = 1 << 29
+
+
+class Picture(NamedTuple):
+  """An image as a network reads it; `note` says what was repaired, or is None."""
+
+  encoded: bytes
+  image_format: str
+  width: int
+  height: int
+  note: str | None
+
+
+class Written(NamedTuple):
+  """What became of a split: entries of dataset.json, and why images were left out."""
+
+  shards: list  # [{'file', 'num_images', 'bytes', 'sha256'}, ...]
+  images: list  # the ImageFiles that are in the shards
+  notes: collections.Counter  # repaired images by what was repaired
+  skipped: dict  # {ImageFile.name: reason}
+
+
+def read_picture(path, max_pixels):
+  """Returns the Picture in a file, or the reason (str) why there is none."""
+  try:
+    if os.path.getsize(path) > MAX_FILE_BYTES:
+      return f'larger than {MAX_FILE_BYTES >> 20} MB'
+    with open(path, 'rb') as file:
+      data = file.read()
+  except OSError as error:
+    return f'cannot be read: {error.strerror}'
+  try:
+    return Picture(*image_files.readable_bytes(data, max_pixels))
+  except image_files.UnreadableImage as error:
+    return str(error)
+
+
+def in_order(pool, function, items, ahead):
+  """Yields (item, function(item)) in the order of the items, with at most `ahead` in the making."""
+  pending = collections.deque()
+  for item in items:
+    pending.append((item, pool.submit(function, item)))
+    if len(pending) >= ahead:
+      item, future = pending.popleft()
+      yield item, future.result()
+  for item, future in pending:
+    yield item, future.result()
+
+
+def write_split(folder, dataset_name, split_name, images, num_shards, labels_of, pictures, threads):
+  """Writes the shards of a split, each with an equal share of the images.
+
+  Args:
+    folder: where to write.
+    dataset_name: first part of the shards' names.
+    split_name: second part.
+    images: list of ImageFile in the order of writing.
+    num_shards: how many shards; fewer are written when there are fewer images.
+    labels_of: {class name: label}.
+    pictures: iterator over (ImageFile, Picture or reason) of `images`.
+    threads: number of threads, for the lines that are logged.
+
+  Returns:
+    Written.
+  """
+  num_shards = min(num_shards, len(images))
+  written = Written([], [], collections.Counter(), {})
+  for index in range(num_shards):
+    first, last = (len(images) * number // num_shards for number in (index, index + 1))
+    file = shard_names.shard_name(dataset_name, split_name, index, num_shards)
+    path = os.path.join(folder, file)
+    before = len(written.images)
+    with tf.io.TFRecordWriter(path) as writer:
+      for _ in range(first, last):
+        _write_picture(writer, *next(pictures), labels_of, written)
+    count = len(written.images) - before
+    size, checksum = _sync(path)
+    written.shards.append({'file': file, 'num_images': count, 'bytes': size, 'sha256': checksum})
+    logging.info(
+      '%s [thread %d]: Wrote %d images to %s',
+      datetime.datetime.now(),
+      index * min(threads, num_shards) // num_shards,
+      count,
+      os.path.join(os.path.dirname(folder), file),
+    )
+  return written
+
+
+def _write_picture(writer, image, picture, labels_of, written):
+  if isinstance(picture, str):
+    written.skipped[image.name] = picture
+    return
+  example = records.make_example(
+    picture.encoded,
+    picture.image_format,
+    labels_of[image.class_name],
+    image.class_name,
+    picture.height,
+    picture.width,
+    image.name,
+  )
+  writer.write(example.SerializeToString(deterministic=True))
+  written.images.append(image)
+  if picture.note:
+    written.notes[picture.note] += 1
+
+
+def _sync(path):
+  """Makes a file durable and returns (its size, its SHA-256)."""
+  digest = hashlib.sha256()
+  with open(path, 'rb') as file:
+    os.fsync(file.fileno())
+    while block := file.read(1 << 20):
+      digest.update(block)
+    return file.tell(), digest.hexdigest()
