@@ -76,9 +76,9 @@ _results.string(
 _results.list(
   'top_k',
   '1,5',
-  'The k of Recall_k, the share of images whose class is among the k best; predictions.csv lists as '
-  'many classes as the largest. Where there are not more than k classes Recall_k is always 1: its '
-  'old line is still printed, and the report leaves it out.',
+  'The k of Recall_k, the share of images whose class is among the k best; predictions.csv lists '
+  'as many classes as the largest. Where there are not more than k classes Recall_k is always 1: '
+  'its old line is still printed, and the report leaves it out.',
 )
 
 _unsupported = command.FlagGroup(FLAGS, 'Only the defaults work')
