@@ -4,7 +4,6 @@ import itertools
 import typing
 
 from image_classifier import checkpoints, scopes
-from slim_compat import tf
 from slim_errors import UserError
 
 RESTORED, NEW = 'restored', 'new'
@@ -115,7 +114,7 @@ _LINE = '{:<52} {:>12}  {:<12} {:<8} {}'
 def _fate(members, restored, trained, update_scopes):
   names = [v.op.name for v in members]
   weights = _all_or_some((name in restored for name in names), RESTORED, NEW)
-  learnable = [v.op.name for v in members if v in set(tf.trainable_variables())]
+  learnable = [v.op.name for v in members if v.trainable]
   training = _all_or_some((name in trained for name in learnable), 'trained', 'frozen')
   norms = {name.rsplit('/', 1)[0] for name in names if name.endswith('/moving_mean')}
   batch_norm = _all_or_some((norm in update_scopes for norm in norms), 'updated', 'stored')
