@@ -8,6 +8,7 @@ worker processes without TensorFlow.
 import io
 import re
 import warnings
+import zlib
 
 from PIL import Image
 
@@ -33,10 +34,10 @@ _OTHER_KINDS = (
   (b'pk\x03\x04', 'ZIP archive'),
   (b'\x1f\x8b', 'gzip archive'),
   (b'8bps', 'Photoshop file'),
-  (b'gif89a', 'damaged GIF'),
-  (b'gif87a', 'damaged GIF'),
-  (b'\x89png', 'damaged PNG'),
-  (b'\xff\xd8\xff', 'damaged JPEG'),
+  (b'gif89a', 'damaged or truncated GIF'),
+  (b'gif87a', 'damaged or truncated GIF'),
+  (b'\x89png', 'damaged or truncated PNG'),
+  (b'\xff\xd8\xff', 'damaged or truncated JPEG'),
 )
 _HEIC_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1')
 
@@ -101,7 +102,7 @@ def readable_bytes(data, max_pixels=MAX_PIXELS):
     kind = image.format
     notes = _notes(image, data, max_pixels)
     image.load()
-    notes += stream.notes()
+    notes += stream.notes() + _png_notes(data)
     if not notes:
       return data, kind, *image.size, None
     rgb = _turned(_as_rgb(image), image)
@@ -162,9 +163,9 @@ def _notes(image, data, max_pixels):
     notes.append(_reduce(image, pixels, max_pixels))
   if getattr(image, 'is_animated', False):
     notes.append('first frame')
-  if image.mode != 'RGB':
+  if image.mode not in ('RGB', 'RGBA'):
     notes.append(_MODE_NOTES.get(image.mode, '16 bit' if '16' in image.mode else image.mode))
-  elif image.format == 'PNG' and data[24] == 16:
+  if image.format == 'PNG' and data[24] == 16 and '16 bit' not in notes:
     notes.append('16 bit')
   if image.has_transparency_data:
     notes.append('alpha')
@@ -256,6 +257,22 @@ class _WatchedStream(io.BytesIO):
     if self._ends and self.tell() > self._ends[1]:
       raise UnreadableImage('truncated: the JPEG has an end, but not all of its picture')
     return notes
+
+
+def _png_notes(data):
+  """Checks the chunks of a PNG: Pillow skips the checksums of its pixels, and what is behind."""
+  if not data.startswith(b'\x89PNG'):
+    return []
+  position, kind = 8, b''
+  while kind != b'IEND':
+    kind, end = data[position + 4 : position + 8], position + 8
+    end += int.from_bytes(data[position : position + 4], 'big')
+    if len(kind) < 4 or end + 4 > len(data):
+      return ['PNG without its end']
+    if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], 'big'):
+      raise UnreadableImage('damaged: a checksum in the PNG is wrong')
+    position = end + 4
+  return []
 
 
 def _walk_jpeg(data):
