@@ -33,8 +33,14 @@ LAYERS = (
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 TENSORFLOW = {'tensorflow', 'tf_keras', 'tf_slim'}
-# Modules whose distribution has another name than the module.
-DISTRIBUTIONS = {'PIL': 'pillow', 'absl': 'absl-py', 'tf_keras': 'tf-keras', 'tf_slim': 'tf-slim'}
+# Modules whose distribution has another name; protobuf comes with TensorFlow, in its version.
+DISTRIBUTIONS = {
+  'PIL': 'pillow',
+  'absl': 'absl-py',
+  'google': 'tensorflow',
+  'tf_keras': 'tf-keras',
+  'tf_slim': 'tf-slim',
+}
 
 
 def own_files():
@@ -45,17 +51,24 @@ def own_files():
   return files
 
 
-def imported(path, at_top_only=False):
-  """Returns the top-level names that a file imports, anywhere or at the top of the file only."""
+def modules_of(node):
+  """Returns the full names of the modules that a syntax node imports (none for `from . import`)."""
+  if isinstance(node, ast.Import):
+    return {alias.name for alias in node.names}
+  if isinstance(node, ast.ImportFrom) and node.level == 0:
+    return {node.module}
+  return set()
+
+
+def imported_modules(path):
+  """Returns the full names of the modules that a file imports, anywhere in it."""
   tree = ast.parse(path.read_text(encoding='utf-8'))
-  nodes = tree.body if at_top_only else ast.walk(tree)
-  names = set()
-  for node in nodes:
-    if isinstance(node, ast.Import):
-      names |= {alias.name.partition('.')[0] for alias in node.names}
-    elif isinstance(node, ast.ImportFrom) and node.level == 0:
-      names.add(node.module.partition('.')[0])
-  return names
+  return set().union(*map(modules_of, ast.walk(tree)))
+
+
+def imported(path):
+  """Returns the top-level names of the modules that a file imports."""
+  return {name.partition('.')[0] for name in imported_modules(path)}
 
 
 def shipped_files():
@@ -77,14 +90,23 @@ def test_every_file_of_the_root_has_a_layer():
   assert root == {name for name in HEIGHT if (REPO / f'{name}.py').exists()}
 
 
-def test_only_slim_compat_knows_where_tensorflow_comes_from():
-  wrong = [
-    f'{path.relative_to(REPO)} imports {name}'
-    for path, own in shipped_files().items()
-    for name in imported(path) & TENSORFLOW
-    if own != 'slim_compat'
-  ]
-  assert not wrong, wrong
+def tensorflow_before_slim_compat(path):
+  """Returns the lines of a file that import from TensorFlow before slim_compat has prepared it."""
+  lines, prepared = [], False
+  for node in ast.parse(path.read_text(encoding='utf-8')).body:
+    roots = {name.partition('.')[0] for name in modules_of(node)}
+    prepared |= 'slim_compat' in roots
+    if roots & TENSORFLOW and not prepared:
+      lines.append(f'{path.relative_to(REPO)}:{node.lineno}')
+  return lines
+
+
+def test_tensorflow_is_imported_through_slim_compat():
+  shipped = [path for path, own in shipped_files().items() if own != 'slim_compat']
+  roots = [path.name for path in shipped if TENSORFLOW & imported_modules(path)]
+  assert not roots, f'tf and slim come from slim_compat: {roots}'
+  early = sum(map(tensorflow_before_slim_compat, shipped), [])
+  assert not early, f'slim_compat must be imported first: {early}'
 
 
 def test_what_is_imported_is_what_is_declared():
@@ -93,6 +115,7 @@ def test_what_is_imported_is_what_is_declared():
   declared = {re.match(r'[\w-]+', line).group() for line in dependencies}
   outside = set().union(*(imported(path) for path in shipped_files())) - set(HEIGHT)
   outside -= set(sys.stdlib_module_names)
+  # slim_compat names tf_keras in a string.
   assert {DISTRIBUTIONS.get(name, name) for name in outside} | {'tf-keras'} == declared
 
 
