@@ -190,10 +190,11 @@ def _warn_of_unsettled_batch_norm(options, graph):
   if steps and decay is not None and decay**steps > _UNSETTLED:
     tf.logging.warning(
       'After %d steps batch norm keeps %.0f %% of the statistics it started with (decay %g): '
-      'evaluation will look worse than training; train longer, or use --batch_norm=auto.',
+      'evaluation will look worse than training; train longer%s.',
       steps,
       100 * decay**steps,
       decay,
+      '' if options.batch_norm == 'auto' else ', or use --batch_norm=auto',
     )
 
 

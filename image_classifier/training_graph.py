@@ -179,5 +179,5 @@ def _train_op(options, total_loss, rate, global_step, trained, statistics):
 
 def _moving_average_decay(update):
   """Decay of a batch norm's update, which is variable -= (variable - value) * (1 - decay)."""
-  rate = tf.get_static_value(update.inputs[1].op.inputs[1])
-  return round(1 - float(rate), 6)
+  one_minus_decay = update.inputs[1].op.inputs[1].op
+  return float(tf.get_static_value(one_minus_decay.inputs[1]))
