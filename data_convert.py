@@ -110,7 +110,7 @@ def main(flags):
   share = conversion_summary.skipped_fraction(result)
   if share > flags.max_skipped_fraction:
     print(
-      f'error: {share:.1%} of the files could not be used, more than --max_skipped_fraction='
+      f'error: {share:.1%} of the files could not be read, more than --max_skipped_fraction='
       f'{flags.max_skipped_fraction}: see {options.output_dir}/skipped.csv.',
       file=sys.stderr,
     )

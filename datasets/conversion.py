@@ -34,7 +34,7 @@ SKIPPED_FILE = 'skipped.csv'
 
 _PARTIAL_FOLDER = '.data_convert-partial'
 _DATASET_NAME = re.compile(r'\w[\w.\- ]*')
-_WARNINGS_SHOWN = 10
+COPY_REASON = 'the picture is in train too'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +96,6 @@ def convert(options):
     _publish(options.output_dir, partial)
   total = sum(split['num_images'] for split in value['splits'].values())
   logging.info('%s: Finished writing all %d images in data set.', datetime.datetime.now(), total)
-  for warning in warnings[:_WARNINGS_SHOWN]:
-    logging.warning('%s', warning)
   return Result(value, skipped, warnings)
 
 
@@ -193,6 +191,9 @@ def _hash_all(folder, options):
       image.name: digest for image, digest in zip(images, pool.map(_file_hash, images), strict=True)
     }
   unreadable = {name: why for name, (digest, why) in found.items() if not digest}
+  if options.strict:
+    for name, why in unreadable.items():
+      raise UserError(f'{name} {why}; remove it (--strict).')
   return {name: digest for name, (digest, _) in found.items() if digest}, unreadable
 
 
@@ -237,7 +238,7 @@ def _plan(options, folder, hashes, skipped):
   for images in splits.values():
     images.sort()
     random.Random(options.seed).shuffle(images)
-  return splits, {name: f'the same picture as {other}' for name, other in copies.items()}
+  return splits, {name: f'{COPY_REASON}: {other}' for name, other in copies.items()}
 
 
 def _write_splits(options, partial, folder, class_names, hashes, skipped):
@@ -333,6 +334,8 @@ def _manifest(options, folder, class_names, written, skipped):
       'images_per_class': {name: counts[name] for name in class_names},
       'shards': split.shards,
     }
+  # What follows a colon is about one file.
+  reasons = collections.Counter(reason.partition(':')[0] for reason in skipped.values())
   notes = sum((split.notes for split in written.values()), collections.Counter())
   return {
     'format_version': manifest.FORMAT_VERSION,
@@ -340,7 +343,7 @@ def _manifest(options, folder, class_names, written, skipped):
     'classes': class_names,
     'splits': splits,
     'repaired': dict(sorted(notes.items())),
-    'skipped': dict(sorted(collections.Counter(skipped.values()).items())),
+    'skipped': dict(sorted(reasons.items())),
     'ignored': dict(sorted((+folder.ignored).items())),
     'seed': options.seed,
     'validation_fraction': options.validation_fraction if None in folder.splits else None,

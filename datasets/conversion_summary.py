@@ -1,6 +1,10 @@
 """What data_convert.py prints at the end: counts, what was left out, and what to type next."""
 
-import os
+import shlex
+
+from datasets import conversion
+
+_WARNINGS_SHOWN = 10
 
 
 def summary(result, output_dir):
@@ -14,19 +18,22 @@ def summary(result, output_dir):
   ):
     lines += [f'{title} {sum(counts.values())}' + (':' if counts else '')]
     lines += [f'  {count:6d}  {reason}' for reason, count in _most_first(counts)]
-  lines += [f'Warning: {warning}' for warning in result.warnings[:10]]
+  lines += [f'Warning: {warning}' for warning in result.warnings[:_WARNINGS_SHOWN]]
+  if len(result.warnings) > _WARNINGS_SHOWN:
+    lines.append(f'Warning: {len(result.warnings) - _WARNINGS_SHOWN} more like these.')
   shards = sum(len(split['shards']) for split in value['splits'].values())
   lines += [
     f'Wrote {shards} shards, label.txt, skipped.csv and dataset.json to {output_dir}',
     'Next:',
-    f'  python train_image_classifier.py --dataset_dir={_quoted(output_dir)} --train_dir=train_dir',
+    '  python train_image_classifier.py --train_dir=train_dir '
+    f'--dataset_dir={shlex.quote(output_dir)}',
   ]
   return '\n'.join(lines)
 
 
 def skipped_fraction(result):
-  """Returns the share of the files, 0 to 1, that could not be used."""
-  skipped = len(result.skipped)
+  """Returns the share of the files, 0 to 1, that could not be read."""
+  skipped = sum(not why.startswith(conversion.COPY_REASON) for why in result.skipped.values())
   written = sum(split['num_images'] for split in result.manifest['splits'].values())
   return skipped / (skipped + written)
 
@@ -47,7 +54,3 @@ def _table(value):
 
 def _most_first(counts):
   return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _quoted(path):
-  return f"'{path}'" if ' ' in path else os.path.normpath(path)

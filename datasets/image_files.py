@@ -179,7 +179,7 @@ def _reduce(image, pixels, max_pixels):
   scale = next((scale for scale in (2, 4) if pixels <= max_pixels * scale**2), None)
   # A progressive JPEG is held in memory at full size whatever the scale.
   if image.format not in ('JPEG', 'MPO') or scale is None or image.info.get('progressive'):
-    raise UnreadableImage(f'{image.width}x{image.height}: more than {max_pixels} pixels')
+    raise UnreadableImage(f'more than {max_pixels} pixels: {image.width}x{image.height}')
   image.draft(None, (image.width // scale, image.height // scale))
   return f'reduced to 1/{scale}'
 

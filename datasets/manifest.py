@@ -126,7 +126,13 @@ def _validate(value, path):
     check(isinstance(split, dict), field, 'an object')
     check(_is_count(split.get('num_images')), f'{field}.num_images', 'a whole number')
     per_class = split.get('images_per_class')
-    check(isinstance(per_class, dict), f'{field}.images_per_class', 'an object')
+    check(
+      isinstance(per_class, dict)
+      and set(per_class) <= set(classes)
+      and all(map(_is_count, per_class.values())),
+      f'{field}.images_per_class',
+      'a whole number for each class',
+    )
     check(isinstance(split.get('shards'), list), f'{field}.shards', 'a list')
     for index, shard in enumerate(split['shards']):
       _validate_shard(shard, f'{field}.shards[{index}]', check)
