@@ -312,16 +312,15 @@ def _damaged_record(dataset, done):
     items = dataset.decoder.decode(record, ['image', 'label', 'filename'])
     seen = 0
     for path in tf.gfile.Glob(dataset.data_sources):
-      index = 0
+      before = seen
       try:
-        for index, content in enumerate(tf.io.tf_record_iterator(path), 1):  # noqa: B007
-          seen += 1
-          if seen > done:
+        for content in tf.io.tf_record_iterator(path):
+          if seen >= done:
             session.run(items, {record: content})
+          seen += 1
       except tf.errors.OpError as error:
-        after = isinstance(error, tf.errors.DataLossError)
         return UserError(
-          f'{path}: record {index + after} is damaged or made by another tool '
+          f'{path}: record {seen - before} is damaged or made by another tool '
           f'({str(error).splitlines()[0]}); convert the images anew.'
         )
   return None
@@ -333,7 +332,7 @@ def _check_rows(rows, num_classes, labels_offset, checkpoint):
   if len(outside):
     i = outside[0]
     raise UserError(
-      f'Record {i + 1} of the split ({rows["filenames"][i].decode("utf-8", "replace")}) has label '
+      f'Record {i} of the split ({rows["filenames"][i].decode("utf-8", "replace")}) has label '
       f'{labels[i] + labels_offset}, and the classes are {labels_offset} to '
       f'{num_classes + labels_offset - 1}: check label.txt and --labels_offset.'
     )
