@@ -1,0 +1,63 @@
+"""Says what pictures show, by a frozen graph of freeze_graph.py.
+
+  python classify_image.py --model_path=frozen_graph.pb test.jpg
+  python classify_image.py --model_path=frozen_graph.pb --label_path=label.txt --image_file=test.jpg
+  python classify_image.py --model_path=frozen_graph.pb --csv pictures/ 'more/*.png' > classes.csv
+
+Prints the best classes of each picture with their scores, which are logits; --json and --csv print
+every class, with its probability too. A picture that cannot be read gets a line with the reason;
+the others are classified all the same, and the exit code is 1.
+"""
+
+import sys
+
+from image_classifier import command
+from slim_errors import UserError
+
+FLAGS = command.new_flags()
+
+_model = command.FlagGroup(FLAGS, 'Model')
+_model.string('model_path', None, 'The frozen graph (required).')
+_model.string('label_path', None, 'File of the class names, one a line; none: of the sidecar.')
+_model.string('preprocessing_name', None, 'For a graph without a sidecar; none: of the net.')
+_model.integer('image_size', None, 'Input side in pixels, for a graph that does not tell.')
+
+_images = command.FlagGroup(FLAGS, 'Pictures')
+_images.string('image_file', '', 'Files, folders or patterns, comma separated.')
+
+_output = command.FlagGroup(FLAGS, 'Output')
+_output.integer('num_top_predictions', 5, 'How many classes of a picture to print.')
+_output.boolean('json', False, 'Print JSON, all classes unless --num_top_predictions is given.')
+_output.boolean('csv', False, 'Print CSV, all classes unless --num_top_predictions is given.')
+
+
+def main(flags, files):
+  command.require(flags, 'model_path', 'You must supply the frozen graph with --model_path.')
+  if flags.json and flags.csv:
+    raise UserError('--json and --csv exclude one another.')
+  if flags.num_top_predictions < 1:
+    raise UserError(f'--num_top_predictions={flags.num_top_predictions} must be 1 or more.')
+  from image_classifier import image_list, inference, prediction_output
+
+  images = image_list.expand([*image_list.split(flags.image_file), *files])
+  kind = 'json' if flags.json else 'csv' if flags.csv else 'text'
+  shows_all = kind != 'text' and not command.is_given(flags, 'num_top_predictions')
+  with inference.Classifier(
+    flags.model_path, flags.label_path, flags.preprocessing_name, flags.image_size
+  ) as classifier:
+    num_unreadable = prediction_output.write(
+      kind,
+      sys.stdout,
+      images,
+      classifier.predict_each(images),
+      None if shows_all else flags.num_top_predictions,
+    )
+  return command.EXIT_LEFT_OUT if num_unreadable else command.EXIT_DONE
+
+
+def cli():
+  return command.run(__doc__, FLAGS, main, takes_files=True)
+
+
+if __name__ == '__main__':
+  sys.exit(cli())

@@ -1,0 +1,251 @@
+"""Classifying pictures with a frozen graph: one graph, one session, any number of pictures."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from datasets import image_files, labels, records
+from image_classifier import graph_files, sidecar
+from preprocessing import preprocessing_factory
+from slim_compat import tf
+from slim_errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """What a net says of one picture, best class first.
+
+  Attributes:
+    class_names: list of str, all classes.
+    class_ids: int64 array, the net's number of each class.
+    probabilities: float32 array in [0, 1] that sums to 1.
+    logits: float32 array.
+  """
+
+  class_names: list
+  class_ids: np.ndarray
+  probabilities: np.ndarray
+  logits: np.ndarray
+
+
+class Classifier:
+  """A frozen graph that is ready to classify.
+
+  The sidecar beside the graph says how pictures are prepared. Without one, the net is recognised by
+  the names of its nodes and prepared for in its usual way.
+  """
+
+  def __init__(
+    self, path, label_path=None, preprocessing_name=None, image_size=None, batch_size=16
+  ):
+    """Loads a graph.
+
+    Args:
+      path: the frozen graph, binary or text.
+      label_path: file of the class names, one a line, or `id:name`; None: those of the sidecar.
+      preprocessing_name: how to prepare pictures, for a graph without a sidecar.
+      image_size: side of the input in pixels, for a graph without sidecar and fixed size.
+      batch_size: pictures a run; the graph's own when that is fixed. Changes no result.
+
+    Raises:
+      UserError: when the graph is no frozen inference graph of a known net, or the class names do
+        not fit it.
+    """
+    graph_def, _ = graph_files.read_graph(path)
+    shape = _checked_input_shape(graph_def, path)
+    facts = _facts(graph_def, path, shape, preprocessing_name, image_size)
+    graph_files.check_node(graph_def, facts['logits_node'], path)
+    self._fixed_batch = shape[0]
+    self._batch_size = shape[0] or batch_size
+    with tf.Graph().as_default() as graph:
+      tf.import_graph_def(graph_def, name='')
+      self._images = graph.get_tensor_by_name(f'{graph_files.INPUT_NODE}:0')
+      self._logits = graph.get_tensor_by_name(f'{facts["logits_node"]}:0')
+      self._probabilities = tf.nn.softmax(self._logits)
+      self._build_preprocessing(facts)
+      self._session = tf.Session(graph=graph)
+      graph.finalize()
+    num_classes = self._logits.shape[-1]
+    self.class_names = _class_names(label_path, facts, num_classes, path)
+
+  def _build_preprocessing(self, facts):
+    """Adds what turns one encoded picture, or the pixels of one, into the net's input."""
+    fn = preprocessing_factory.get_preprocessing(
+      facts['preprocessing_name'], is_training=False, use_grayscale=facts['use_grayscale']
+    )
+    size = facts['image_size']
+    self._encoded = tf.placeholder(tf.string, [])
+    decoded = records.decode_image(self._encoded)
+    self._pixels = tf.placeholder_with_default(decoded, [None, None, 3])
+    self._prepared = fn(self._pixels, size, size)
+
+  def predict(self, images):
+    """Classifies pictures.
+
+    Args:
+      images: list of paths, bytes of image files, or uint8 arrays [height, width, 3] in RGB (or
+        [height, width]).
+
+    Returns:
+      A list with one Prediction an image.
+
+    Raises:
+      UserError: for the first image that cannot be read.
+    """
+    predictions = list(self.predict_each(images))
+    for image, result in zip(images, predictions, strict=True):
+      if isinstance(result, image_files.UnreadableImage):
+        name = image if isinstance(image, (str, os.PathLike)) else 'An image'
+        raise UserError(f'{name} cannot be read: {result}.')
+    return predictions
+
+  def predict_each(self, images):
+    """Classifies pictures one batch after the other, whatever some of them hold.
+
+    Args:
+      images: iterable, as for `predict`.
+
+    Yields:
+      A Prediction for each image, or the image_files.UnreadableImage that says why there is none.
+    """
+    waiting, inputs = [], []
+    for image in images:
+      try:
+        inputs.append(self._prepare(image))
+        waiting.append(None)
+      except image_files.UnreadableImage as error:
+        waiting.append(error)
+      if len(inputs) == self._batch_size:
+        yield from self._answers(waiting, inputs)
+        waiting, inputs = [], []
+    yield from self._answers(waiting, inputs)
+
+  def _prepare(self, image):
+    """Returns the net's input for one image, float32 [size, size, channels]."""
+    if isinstance(image, np.ndarray):
+      return self._session.run(self._prepared, {self._pixels: _rgb(image)})
+    encoded = image_files.readable_bytes(_bytes(image))[0]
+    try:
+      return self._session.run(self._prepared, {self._encoded: encoded})
+    except tf.errors.InvalidArgumentError as error:
+      raise image_files.UnreadableImage(error.message.splitlines()[0]) from None
+
+  def _answers(self, waiting, inputs):
+    """Yields the errors among `waiting`, and predictions of `inputs` where it holds None."""
+    predictions = iter(self._run(inputs) if inputs else ())
+    for error in waiting:
+      yield next(predictions) if error is None else error
+
+  def _run(self, inputs):
+    """Returns the predictions of one batch."""
+    batch = np.stack(inputs)
+    if self._fixed_batch:  # and fewer pictures than it takes: black ones fill it up
+      missing = self._fixed_batch - len(batch)
+      batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
+    fetches = (self._logits, self._probabilities)
+    logits, probabilities = self._session.run(fetches, {self._images: batch})
+    return [
+      self._prediction(*pair) for pair in zip(logits[: len(inputs)], probabilities, strict=False)
+    ]
+
+  def _prediction(self, logits, probabilities):
+    order = np.argsort(-logits, kind='stable')
+    names = [self.class_names[i] for i in order]
+    return Prediction(names, order, probabilities[order], logits[order])
+
+  def close(self):
+    """Frees the session; the classifier cannot predict any more."""
+    self._session.close()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self.close()
+
+
+def _checked_input_shape(graph_def, path):
+  """Returns the shape of `input`; raises UserError for a graph that cannot classify pictures."""
+  graph_files.refuse_training_graph(graph_def, path)
+  if graph_files.INPUT_NODE not in graph_files.placeholders(graph_def):
+    raise UserError(
+      f'{path} has no placeholder {graph_files.INPUT_NODE!r} to feed pictures to; '
+      f'{graph_files.inputs_and_outputs(graph_def)}.'
+    )
+  if graph_files.variable_nodes(graph_def):
+    raise UserError(
+      f'{path} holds no weights: put those of a checkpoint into it with freeze_graph.py first.'
+    )
+  shape = graph_files.input_shape(graph_def)
+  if shape is None or len(shape) != 4:
+    raise UserError(f'The input of {path} is {shape}: [batch, height, width, channels] is needed.')
+  return shape
+
+
+def _facts(graph_def, path, shape, preprocessing_name, image_size):
+  """Returns the sidecar, or the same facts of the recognised net with what the user gave."""
+  facts = sidecar.read(path)
+  if facts and facts.get('logits_node'):
+    if preprocessing_name or image_size:
+      raise UserError(
+        f'{sidecar.path(path)} says how pictures are prepared: '
+        'leave out --preprocessing_name and --image_size.'
+      )
+    return facts
+  facts = sidecar.recognized(graph_def)
+  if not facts:
+    raise UserError(
+      f'{path} is none of the known nets, and no sidecar {sidecar.path(path)} names its logits; '
+      f'{graph_files.inputs_and_outputs(graph_def)}.'
+    )
+  return {
+    **facts,
+    'preprocessing_name': preprocessing_name or facts['preprocessing_name'],
+    'image_size': shape[1] or image_size or facts['image_size'],
+  }
+
+
+def _class_names(label_path, facts, num_classes, path):
+  """Returns the names of the net's classes, by the net's own numbers.
+
+  A label file may also name the classes below labels_offset, which the net does not tell apart.
+  """
+  if not label_path:
+    names = facts.get('class_names')
+    if not names:
+      raise UserError(f'The class names of {path} are not known: give a --label_path.')
+    label_path = sidecar.path(path)
+  else:
+    by_label = labels.read_labels(label_path)
+    names = [by_label[label] for label in sorted(by_label)]
+    if len(names) == num_classes + facts['labels_offset']:
+      names = names[facts['labels_offset'] :]
+  if len(names) != num_classes:
+    raise UserError(
+      f'{label_path} names {len(names)} classes, and {path} tells {num_classes} apart: '
+      'give the label file of its data set.'
+    )
+  return names
+
+
+def _bytes(image):
+  """Returns the bytes of an image file, given them or its path."""
+  if isinstance(image, (bytes, bytearray)):
+    return bytes(image)
+  try:
+    with open(image, 'rb') as file:
+      return file.read()
+  except OSError as error:
+    raise image_files.UnreadableImage(error.strerror) from None
+
+
+def _rgb(array):
+  """Returns a picture as uint8 [height, width, 3]."""
+  if array.ndim == 2:
+    array = np.stack([array] * 3, axis=2)
+  if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+    raise image_files.UnreadableImage(
+      f'it is {array.dtype} {list(array.shape)}, and uint8 [height, width, 3] is needed'
+    )
+  return array

@@ -1,0 +1,85 @@
+"""Printing predictions: the lines of the old tool, JSON or CSV."""
+
+import csv
+import json
+import os
+
+from image_classifier.inference import Prediction
+
+_COLUMNS = ('file', 'rank', 'class', 'probability', 'logit', 'error')
+
+
+def write(kind, stream, files, results, num_top=None):
+  """Prints what a net says of each picture, or why it says nothing.
+
+  Args:
+    kind: 'text', 'json' or 'csv'.
+    stream: text stream to print to.
+    files: list of the pictures' paths.
+    results: iterable of inference.Prediction or an exception, one a path.
+    num_top: how many classes of a picture are printed; None: all.
+
+  Returns:
+    The number of pictures that could not be read.
+  """
+  pairs = ((_shown(file), result) for file, result in zip(files, results, strict=True))
+  return _WRITERS[kind](stream, pairs, num_top, len(files))
+
+
+def _shown(file):
+  """Returns a path that can be printed, whatever bytes it holds."""
+  return os.fsencode(file).decode('utf-8', 'backslashreplace')
+
+
+def _rows(prediction, num_top):
+  """Returns (class name, probability, logit) of the best classes."""
+  columns = (prediction.class_names, prediction.probabilities, prediction.logits)
+  return [(name, float(p), float(logit)) for name, p, logit in zip(*columns, strict=True)][:num_top]
+
+
+def _write_text(stream, pairs, num_top, num_files):
+  num_errors = 0
+  for file, result in pairs:
+    if not isinstance(result, Prediction):
+      num_errors += 1
+      print(f'{file}: error: {result}', file=stream)
+      continue
+    if num_files > 1:
+      print(f'{file}:', file=stream)
+    for name, _, logit in _rows(result, num_top):
+      print(f'{name} (score = {logit:.5f})', file=stream)
+  return num_errors
+
+
+def _write_json(stream, pairs, num_top, num_files):
+  del num_files
+  entries = []
+  for file, result in pairs:
+    if isinstance(result, Prediction):
+      rows = [
+        {'class': name, 'probability': probability, 'logit': logit}
+        for name, probability, logit in _rows(result, num_top)
+      ]
+      entries.append({'file': file, 'predictions': rows})
+    else:
+      entries.append({'file': file, 'error': str(result)})
+  print(json.dumps(entries, ensure_ascii=False, indent=2), file=stream)
+  return sum('error' in entry for entry in entries)
+
+
+def _write_csv(stream, pairs, num_top, num_files):
+  del num_files
+  writer = csv.writer(stream, lineterminator='\n')
+  writer.writerow(_COLUMNS)
+  num_errors = 0
+  for file, result in pairs:
+    if not isinstance(result, Prediction):
+      num_errors += 1
+      writer.writerow([file, '', '', '', '', result])
+      continue
+    for rank, (name, probability, logit) in enumerate(_rows(result, num_top), 1):
+      writer.writerow([file, rank, name, f'{probability:.9g}', f'{logit:.9g}', ''])
+  return num_errors
+
+
+_WRITERS = {'text': _write_text, 'json': _write_json, 'csv': _write_csv}

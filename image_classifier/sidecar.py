@@ -1,0 +1,127 @@
+"""The JSON file beside every graph that leaves the project: what a program must know to use it."""
+
+import slim_files
+from image_classifier import graph_files
+from nets import net_info
+from preprocessing import preprocessing_factory
+from slim_compat import tf
+from slim_errors import UserError
+
+_FORMAT_VERSION = 1
+_IMAGENET_WITHOUT_BACKGROUND = 1000
+
+
+def path(file):
+  """Returns where the sidecar of `file` lies: `file` + '.json'."""
+  return f'{file}.json'
+
+
+def write(file, facts):
+  """Writes the sidecar of `file`, atomically.
+
+  Args:
+    file: path of the graph.
+    facts: dict of what JSON can hold; `facts_of_net` lists the keys.
+  """
+  slim_files.write_json(path(file), facts)
+
+
+def read(file):
+  """Returns the sidecar of `file` as a dict, None when there is none.
+
+  Raises:
+    UserError: when there is one that is no JSON object.
+  """
+  try:
+    facts = slim_files.read_json(path(file))
+  except FileNotFoundError:
+    return None
+  except (OSError, ValueError) as error:
+    raise UserError(
+      f'{path(file)} cannot be read ({error}): make the graph again, or move the file away.'
+    ) from None
+  if not isinstance(facts, dict):
+    raise UserError(f'{path(file)} is no sidecar: a JSON object is expected.')
+  return facts
+
+
+def facts_of_net(
+  model_name,
+  *,
+  num_classes,
+  class_names=None,
+  labels_offset=0,
+  image_size=None,
+  use_grayscale=False,
+  preprocessing_name=None,
+  moving_average_decay=None,
+  data_fingerprint=None,
+):
+  """Returns the sidecar of a net's graph before it has weights.
+
+  Args:
+    model_name: key of networks_map.
+    num_classes: classes the net tells apart.
+    class_names: their names, or None.
+    labels_offset: what training took from the data set's labels: the label of class 0.
+    image_size: side of the input in pixels, None for the net's own.
+    use_grayscale: whether the net reads one channel.
+    preprocessing_name: key of preprocessing_fn_map, None for the net's own.
+    moving_average_decay: of the run, None when it kept no moving averages of its weights.
+    data_fingerprint: of the data set, None when unknown.
+
+  Returns:
+    A dict that JSON can hold.
+
+  Raises:
+    UserError: when the image is too small for the net.
+  """
+  info = net_info.net_info(model_name)
+  image_size = image_size or info.default_image_size
+  preprocessing_name = preprocessing_name or model_name
+  if image_size < info.min_image_size:
+    raise UserError(
+      f'--image_size={image_size} is too small for {model_name}, '
+      f'which needs {info.min_image_size} pixels or more.'
+    )
+  return {
+    'format_version': _FORMAT_VERSION,
+    'model_name': model_name,
+    'num_classes': num_classes,
+    'labels_offset': labels_offset,
+    'class_names': class_names,
+    'input_node': graph_files.INPUT_NODE,
+    'logits_node': info.logits_node,
+    'softmax_node': info.softmax_node,
+    'image_size': image_size,
+    'use_grayscale': use_grayscale,
+    'preprocessing_name': preprocessing_name,
+    'preprocessing': preprocessing_factory.describe(preprocessing_name, use_grayscale),
+    'is_training': False,
+    'step': None,
+    'moving_average_decay': moving_average_decay,
+    'data_fingerprint': data_fingerprint,
+  }
+
+
+def recognized(graph_def):
+  """Returns what a graph without a sidecar tells of itself, {} when its net is not known.
+
+  The data set's label of class 0 is not in a graph; of the nets whose published checkpoints lack
+  the background class, those with ImageNet's other 1000 classes are taken for such.
+  """
+  name = graph_files.recognize_net(graph_def)
+  shape = graph_files.input_shape(graph_def)
+  if name is None or shape is None or len(shape) != 4:
+    return {}
+  info = net_info.net_info(name)
+  with tf.Graph().as_default() as graph:
+    tf.import_graph_def(graph_def, name='')
+    num_classes = graph.get_tensor_by_name(f'{info.logits_node}:0').shape[-1]
+  return facts_of_net(
+    name,
+    num_classes=num_classes,
+    labels_offset=info.labels_offset if num_classes == _IMAGENET_WITHOUT_BACKGROUND else 0,
+    image_size=shape[1],
+    use_grayscale=shape[3] == 1,
+  )
