@@ -3,7 +3,7 @@
 import os
 
 from slim_compat import tf
-from slim_errors import UserError
+from slim_errors import RunError, UserError
 
 # Up to this many bytes of shards a whole epoch is shuffled in memory; beyond, a part of it.
 _SHUFFLE_BYTES = 1 << 30
@@ -53,7 +53,7 @@ def training_batches(
   def prepare(number, record):
     image, label = dataset.decoder.decode(record, ['image', 'label'])
     view = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, number]))
-    return view, label - labels_offset
+    return view, _class_of(label, dataset.num_classes, labels_offset)
 
   records = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(skipped)
   numbered = records.enumerate(start=start_step * batch_size)
@@ -80,12 +80,52 @@ def evaluation_batches(
     image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
     return {
       'images': preprocessing_fn(image, image_size, image_size),
-      'labels': label - labels_offset,
+      'labels': _class_of(label, dataset.num_classes, labels_offset),
       'filenames': filename,
     }
 
   batches = tf.data.TFRecordDataset(_shards(dataset)).map(prepare, num_parallel_calls=num_threads)
   return tf.data.make_one_shot_iterator(batches.batch(batch_size).prefetch(2)).get_next()
+
+
+def _class_of(label, num_classes, labels_offset):
+  """Takes the offset off a label; fails for one that is then outside the net's classes."""
+  inside = tf.logical_and(label >= labels_offset, label < num_classes)
+  check = tf.Assert(inside, ['label', label, 'is outside', labels_offset, 'to', num_classes - 1])
+  with tf.control_dependencies([check]):
+    return label - labels_offset
+
+
+def damaged_record(dataset, labels_offset=0, first=0):
+  """Finds the record that made a batch fail.
+
+  Args:
+    dataset: the slim.dataset.Dataset.
+    labels_offset: subtracted from every label.
+    first: number of records at the start that are known to be good.
+
+  Returns:
+    RunError that names the shard and the record, or None when every record is good.
+  """
+  with tf.Graph().as_default(), tf.Session() as session:
+    record = tf.placeholder(tf.string, [])
+    image, label = dataset.decoder.decode(record, ['image', 'label'])
+    items = [image, _class_of(label, dataset.num_classes, labels_offset)]
+    seen = 0
+    for path in _shards(dataset):
+      before = seen
+      try:
+        for content in tf.io.tf_record_iterator(path):
+          if seen >= first:
+            session.run(items, {record: content})
+          seen += 1
+      except tf.errors.OpError as error:
+        reason = ' '.join(error.message.split('\n', 1)[0].split())
+        return RunError(
+          f'{path}: record {seen - before} cannot be used ({reason}): check --labels_offset and '
+          'label.txt, or convert the images anew.'
+        )
+  return None
 
 
 def _shards(dataset):

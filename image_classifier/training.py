@@ -8,6 +8,7 @@ import tempfile
 from datasets import dataset_factory
 from image_classifier import (
   checkpoints,
+  inputs,
   optimization,
   run_record,
   scopes,
@@ -39,7 +40,8 @@ def train(options):
 
   Raises:
     UserError: for settings, data or checkpoints that do not fit; nothing was trained then.
-    RunError: when the loss or a weight is not a number any more; the last checkpoint is good.
+    RunError: when the loss or a weight is not a number any more, or a record cannot be used; the
+      last checkpoint is good.
   """
   _check(options)
   dataset = dataset_factory.get_dataset(
@@ -70,7 +72,10 @@ def train(options):
         restore.restore(session, start)
       if resumed:
         saver.recover_last_checkpoints(_all_checkpoints(options.train_dir))
-      return Loop(options, graph, session, saver).run(first_step)
+      try:
+        return Loop(options, graph, session, saver).run(first_step)
+      except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+        raise inputs.damaged_record(dataset, options.labels_offset) or error from None
 
 
 def _check(options):
@@ -84,6 +89,8 @@ def _check(options):
   for name in ('batch_size', 'num_readers', 'num_preprocessing_threads', 'log_every_n_steps'):
     if getattr(options, name) < 1:
       raise UserError(f'--{name}={getattr(options, name)} must be at least 1.')
+  if options.labels_offset < 0:
+    raise UserError(f'--labels_offset={options.labels_offset} must be 0 or more.')
   optimization.check(options)
 
 

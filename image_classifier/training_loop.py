@@ -50,7 +50,12 @@ class Loop:
     self._details = _Every(max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS))
 
   def run(self, first_step):
-    """Steps until the last step or a signal, then saves; returns the Result."""
+    """Steps until the last step or a signal, then saves; returns the Result.
+
+    Raises:
+      RunError: when the loss or a weight is not a number any more; nothing is saved then.
+      tf.errors.OpError: when a batch cannot be made; what was learnt is saved.
+    """
     options = self._options
     step, loss, last_step = first_step, None, options.max_number_of_steps
     if first_step == 0:
@@ -61,7 +66,12 @@ class Loop:
     saved_step = first_step
     with _stop_signals() as stopped, contextlib.closing(progress):
       while (last_step is None or step < last_step) and not stopped:
-        loss = self._step(step)
+        try:
+          loss = self._step(step)
+        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+          if step > saved_step:
+            self._write_checkpoint(step)
+          raise
         step += 1
         progress.step(step, loss)
         if self._save.is_over():

@@ -60,7 +60,7 @@ def test_evaluation_sees_every_image_once_in_order(tiny_dataset, batch_size):
   fn = preprocessing_factory.get_preprocessing('lenet')
   seen = []
   with tf.Graph().as_default(), tf.Session() as session:
-    batch = inputs.evaluation_batches(dataset, fn, batch_size, 28, labels_offset=-1)
+    batch = inputs.evaluation_batches(dataset, fn, batch_size, 28)
     while True:
       try:
         values = session.run(batch)
@@ -68,10 +68,17 @@ def test_evaluation_sees_every_image_once_in_order(tiny_dataset, batch_size):
         break
       seen += zip(values['filenames'].tolist(), values['labels'].tolist(), strict=True)
   assert len(set(seen)) == len(seen) == 15
-  assert {label for _, label in seen} == {1, 2, 3}  # labels_offset=-1 adds one
+  assert {label for _, label in seen} == {0, 1, 2}
 
 
 def test_a_shuffle_that_does_not_fit_in_memory_is_partial(tiny_dataset, monkeypatch):
   monkeypatch.setattr(inputs, '_SHUFFLE_BYTES', 5000)
   labels = np.concatenate([labels for _, labels in _training_labels(tiny_dataset, 5)])
   assert collections.Counter(labels.tolist()) == {0: 10, 1: 10, 2: 10}
+
+
+def test_the_damaged_record_is_found(tiny_dataset):
+  dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+  assert inputs.damaged_record(dataset) is None
+  error = str(inputs.damaged_record(dataset, labels_offset=2))
+  assert 'tfrecord: record ' in error and 'label' in error

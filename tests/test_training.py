@@ -318,8 +318,33 @@ def test_the_table_of_the_start(mobilenet_checkpoint, tiny_dataset, tmp_path, ca
   }
 
 
-def test_a_head_of_another_size_starts_new(mobilenet_checkpoint, tiny_dataset, tmp_path, caplog):
-  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, '--labels_offset=-1') == 0
+@pytest.fixture(scope='module')
+def records_from_1(tiny_dataset, tmp_path_factory):
+  """The tiny records with labels from 1 and a background class 0, as slim's ImageNet has them."""
+  folder = tmp_path_factory.mktemp('from 1')
+  for path in tiny_dataset.glob('*.tfrecord'):
+    with tf.python_io.TFRecordWriter(str(folder / path.name)) as writer:
+      for content in tf.io.tf_record_iterator(str(path)):
+        example = tf.train.Example.FromString(content)
+        example.features.feature['image/class/label'].int64_list.value[0] += 1
+        writer.write(example.SerializeToString())
+  names = ['background', *sorted(TINY_CLASSES)]
+  (folder / 'label.txt').write_text('\n'.join(names), encoding='utf-8')
+  return folder
+
+
+def test_labels_offset(records_from_1, tmp_path, capsys):
+  assert _train(tmp_path / 'a', records_from_1, '--labels_offset=1') == 0
+  record = json.loads((tmp_path / 'a' / 'run.json').read_text(encoding='utf-8'))
+  assert record['class_names'] == sorted(TINY_CLASSES)
+  assert _values(tmp_path / 'a' / 'model.ckpt-2')['LeNet/fc4/biases'].shape == (3,)
+  assert _train(tmp_path / 'b', records_from_1, '--labels_offset=2', steps=30) == 3
+  assert 'record 0 cannot be used' in capsys.readouterr().err
+  assert _train(tmp_path / 'c', records_from_1, '--labels_offset=-1') == 2
+
+
+def test_a_head_of_another_size_starts_new(mobilenet_checkpoint, records_from_1, tmp_path, caplog):
+  assert _fine_tune(records_from_1, tmp_path, mobilenet_checkpoint) == 0
   line = 'MobilenetV1/Logits/Conv2d_1c_1x1/biases has shape [3] there, [4] here: it starts new.'
   assert line in caplog.messages
 
@@ -375,7 +400,6 @@ def test_missing_variables(mobilenet_checkpoint, tiny_dataset, tmp_path, capsys)
     {'preprocessing_name': 'inception'},
     {'batch_size': 7},
     {'seed': 1},
-    {'labels_offset': -1},
   ],
 )
 def test_settings_change_the_first_loss(settings, tiny_dataset, tmp_path):
