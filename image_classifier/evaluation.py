@@ -10,13 +10,12 @@ import time
 import numpy as np
 import tqdm
 
-from image_classifier import checkpoints, inputs, metrics, reports
-from nets import net_info, nets_factory
+from image_classifier import checkpoints, inputs, metrics, reports, restoring
+from nets import nets_factory
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
 
-_SHADOW = '/ExponentialMovingAverage'
 # The batch-norm probe speaks up when this much more of a batch is right with its own statistics.
 _STALE_MARGIN = 0.25
 _PROBE_BATCH = 16
@@ -134,7 +133,7 @@ def predict(
       num_threads=num_threads,
     )
     batch['logits'], _ = network_fn(batch['images'])
-    restored = _variables_to_restore(checkpoint, model_name, num_classes, use_moving_averages)
+    restored = restoring.variables_to_restore(checkpoint, model_name, use_moving_averages)
     tf.train.Saver(restored).restore(session, checkpoint)
     tf.logging.info('Starting evaluation at %s', _now())
     start = time.monotonic()
@@ -150,7 +149,7 @@ def predict(
     'image_size': image_size,
     'labels_offset': labels_offset,
     'use_grayscale': use_grayscale,
-    'moving_averages': any(name.endswith(_SHADOW) for name in restored),
+    'moving_averages': restoring.has_averages(restored),
     'batch_size': batch_size,
     'seconds': round(seconds, 3),
     'images_per_second': round(len(rows['labels']) / seconds, 2),
@@ -208,68 +207,6 @@ def _same_folder(one, other):
 
 def _now():
   return time.strftime('%Y-%m-%d-%H:%M:%S')
-
-
-def _variables_to_restore(checkpoint, model_name, num_classes, use_moving_averages):
-  """Returns {name in the checkpoint: variable of the graph}, every one of them fitting."""
-  saved = checkpoints.variables(checkpoint)
-  variables = tf.global_variables()
-  averaged = {v.op.name for v in variables if v.op.name + _SHADOW in saved}
-  if use_moving_averages and not averaged:
-    raise UserError(
-      f'{checkpoint} holds no moving averages: leave out --moving_average_decay and '
-      '--use_moving_averages.'
-    )
-  if use_moving_averages is False:
-    averaged = set()
-  if averaged:
-    tf.logging.info(
-      'Using the moving averages of %d of %d variables (--use_moving_averages=false: the raw ones)',
-      len(averaged),
-      len(variables),
-    )
-  restored = {v.op.name + _SHADOW * (v.op.name in averaged): v for v in variables}
-  _check_names(checkpoint, saved, restored, model_name)
-  _check_shapes(checkpoint, saved, restored, model_name, num_classes)
-  return restored
-
-
-def _check_names(checkpoint, saved, wanted, model_name):
-  missing = [name for name in wanted if name not in saved]
-  if missing:
-    shown = ', '.join(missing[:3]) + (', ...' if len(missing) > 3 else '')
-    likely = [
-      name
-      for name, info in net_info.NET_INFO.items()
-      if info.blocks and all(any(v.startswith(f'{b}/') for v in saved) for b in info.blocks)
-    ]
-    hint = f'it looks like {" or ".join(likely[:4])}: ' if likely else ''
-    raise UserError(
-      f'{checkpoint} is not of {model_name}: it holds no {shown} ({len(missing)} of {len(wanted)} '
-      f'variables missing); {hint}pass the --model_name it was trained with.'
-    )
-
-
-def _check_shapes(checkpoint, saved, wanted, model_name, num_classes):
-  heads = tuple(f'{scope}/' for scope in net_info.net_info(model_name).head_scopes)
-  wrong = [
-    (name, list(saved[name]), variable.shape.as_list())
-    for name, variable in wanted.items()
-    if list(saved[name]) != variable.shape.as_list()
-  ]
-  if not wrong:
-    return
-  name, there, here = wrong[0]
-  if name.startswith(heads) and there[:-1] == here[:-1]:
-    hint = ' (or pass --labels_offset=1)' if there[-1] == num_classes - 1 else ''
-    raise UserError(
-      f'{checkpoint} knows {there[-1]} classes and the data set has {num_classes}: evaluate it on '
-      f'the data set it was trained for{hint}.'
-    )
-  raise UserError(
-    f'{checkpoint} does not fit {model_name}: {name} has shape {there} there and {here} in the '
-    'net; pass the --model_name and --eval_image_size it was trained with.'
-  )
 
 
 def _one_pass(session, batch, dataset, batch_size, max_num_batches):
