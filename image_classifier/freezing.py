@@ -103,7 +103,7 @@ def freeze(source, output_graph, output_nodes=(), options=None):
   options = options or Options()
   graph_def = _graph_of(source)
   facts = sidecar.read(source.path) or sidecar.recognized(graph_def)
-  _refuse_training(graph_def, facts, source.path)
+  graph_files.refuse_training_graph(graph_def, source.path)
   output_nodes = _output_nodes(graph_def, output_nodes, facts, source.path)
   if options.clear_devices:
     for node in graph_def.node:
@@ -135,15 +135,6 @@ def _graph_of(source):
   if source.input_meta_graph:
     return graph_files.read_graph(source.input_meta_graph, tf.MetaGraphDef)[0].graph_def
   return graph_files.read_graph(source.input_graph)[0]
-
-
-def _refuse_training(graph_def, facts, path):
-  graph_files.refuse_training_graph(graph_def, path)
-  if facts.get('is_training'):
-    raise UserError(
-      f'{path} was exported with --is_training: its answers depend on chance and on the batch; '
-      'export it again without that flag.'
-    )
 
 
 def _output_nodes(graph_def, given, facts, path):

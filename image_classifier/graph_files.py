@@ -116,11 +116,11 @@ def refuse_training_graph(graph_def, path):
       f'{INPUT_NODE!r}; {advice}.'
     )
   for node in graph_def.node:
-    if node.op.startswith('FusedBatchNorm') and node.attr['is_training'].b:
-      raise UserError(
-        f'{path} is in training form: {node.name} uses the statistics of the batch it is given; '
-        f'{advice}.'
-      )
+    uses_batch = node.op.startswith('FusedBatchNorm') and node.attr['is_training'].b
+    drops_out = node.op.startswith('RandomUniform') and 'dropout' in node.name.lower()
+    if uses_batch or drops_out:
+      reason = 'uses the statistics of the batch it is given' if uses_batch else 'is left to chance'
+      raise UserError(f'{path} is in training form: {node.name} {reason}; {advice}.')
 
 
 def input_shape(graph_def):

@@ -145,6 +145,8 @@ class Classifier:
       batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
     fetches = (self._logits, self._probabilities)
     logits, probabilities = self._session.run(fetches, {self._images: batch})
+    if len(logits) != len(batch):  # a net that flattens makes several pictures of a larger one
+      raise UserError(f'The net does not take pictures of {batch.shape[1:3]}: give --image_size.')
     return [
       self._prediction(*pair) for pair in zip(logits[: len(inputs)], probabilities, strict=False)
     ]

@@ -9,6 +9,8 @@ from slim_errors import UserError
 
 _FORMAT_VERSION = 1
 _IMAGENET_WITHOUT_BACKGROUND = 1000
+# Whoever names its logits must say how pictures are prepared for them.
+_TO_CLASSIFY = ('preprocessing_name', 'image_size', 'use_grayscale', 'labels_offset')
 
 
 def path(file):
@@ -30,7 +32,7 @@ def read(file):
   """Returns the sidecar of `file` as a dict, None when there is none.
 
   Raises:
-    UserError: when there is one that is no JSON object.
+    UserError: when there is one that is damaged, incomplete or of a later version.
   """
   try:
     facts = slim_files.read_json(path(file))
@@ -42,6 +44,15 @@ def read(file):
     ) from None
   if not isinstance(facts, dict):
     raise UserError(f'{path(file)} is no sidecar: a JSON object is expected.')
+  version = facts.get('format_version', _FORMAT_VERSION)
+  if version != _FORMAT_VERSION:
+    raise UserError(
+      f'{path(file)} has format_version {version}, and this program reads {_FORMAT_VERSION}: '
+      'make the graph again.'
+    )
+  missing = [key for key in _TO_CLASSIFY if facts.get('logits_node') and key not in facts]
+  if missing:
+    raise UserError(f'{path(file)} lacks {", ".join(missing)}: make the graph again.')
   return facts
 
 

@@ -175,15 +175,17 @@ def test_a_training_graph_is_refused_with_the_way_out(made, tmp_path, capsys):
   assert 'export_inference_graph.py --train_dir' in printed
 
 
-@pytest.mark.parametrize('keeps_sidecar', [True, False])
-def test_the_training_form_is_refused(tmp_path, capsys, keeps_sidecar):
-  write_checkpoint(tmp_path / 'run', 'mobilenet_v1_025', 6)
-  argv = ('--model_name=mobilenet_v1_025', '--dataset_name=satellite', '--is_training')
+@pytest.mark.parametrize(
+  ('model_name', 'reason'),
+  [('mobilenet_v1_025', 'statistics of the batch'), ('cifarnet', 'is left to chance')],
+)
+def test_the_training_form_is_refused(tmp_path, capsys, model_name, reason):
+  write_checkpoint(tmp_path / 'run', model_name, 6)
+  argv = (f'--model_name={model_name}', '--dataset_name=satellite', '--is_training')
   assert run(export_inference_graph, *argv, f'--output_file={tmp_path / "graph.pb"}') == 0
-  if not keeps_sidecar:
-    (tmp_path / 'graph.pb.json').unlink()
   assert _freeze(tmp_path, tmp_path / 'frozen.pb') == 2
-  assert 'in training form' in capsys.readouterr().err
+  printed = capsys.readouterr().err
+  assert 'in training form' in printed and reason in printed
 
 
 @pytest.mark.parametrize(
