@@ -58,7 +58,7 @@ def evaluate(
     run, and `about`.
 
   Raises:
-    UserError: as `predict`.
+    UserError, RunError: as `predict`.
   """
   top_k = top_k or (1, 5)
   predictions = predict(checkpoint_path, dataset, model_name, **settings)
@@ -114,8 +114,9 @@ def predict(
     Predictions.
 
   Raises:
-    UserError: for a checkpoint that does not fit the net or the classes, a damaged record, a label
-      outside the classes, an empty split, or outputs that are not finite.
+    UserError: for a checkpoint that does not fit the net or the classes, an empty split, or outputs
+      that are not finite.
+    RunError: for a damaged record or a label outside the classes.
   """
   checkpoint = checkpoints.resolve(checkpoint_path)
   num_classes = dataset.num_classes - labels_offset
@@ -137,9 +138,12 @@ def predict(
     tf.train.Saver(restored).restore(session, checkpoint)
     tf.logging.info('Starting evaluation at %s', _now())
     start = time.monotonic()
-    first, rows = _one_pass(session, batch, dataset, batch_size, max_num_batches)
+    try:
+      first, rows = _one_pass(session, batch, dataset, batch_size, max_num_batches)
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+      raise inputs.damaged_record(dataset, labels_offset) or error from None
     seconds = time.monotonic() - start
-    _check_rows(rows, num_classes, labels_offset, checkpoint)
+    _check_finite(rows['logits'], checkpoint)
     stale = _stale_batch_norm(session, model_name, num_classes, first)
   facts = {
     'checkpoint': checkpoint,
@@ -225,8 +229,6 @@ def _one_pass(session, batch, dataset, batch_size, max_num_batches):
         done.append(session.run(without_images if done else batch))
       except tf.errors.OutOfRangeError:
         break
-      except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise _damaged_record(dataset, i * batch_size) or error from None
       first = first or done[0]
       bar.update(len(done[-1]['labels']))
       # As the old tool: ten lines a pass, and one for the last batch.
@@ -237,46 +239,11 @@ def _one_pass(session, batch, dataset, batch_size, max_num_batches):
   return first, {name: np.concatenate([rows[name] for rows in done]) for name in without_images}
 
 
-def _damaged_record(dataset, done):
-  """Returns a UserError that names the first record that cannot be decoded, or None.
-
-  Args:
-    dataset: the slim.dataset.Dataset.
-    done: number of records at the start that are known to be good.
-  """
-  with tf.Graph().as_default(), tf.Session() as session:
-    record = tf.placeholder(tf.string, [])
-    items = dataset.decoder.decode(record, ['image', 'label', 'filename'])
-    seen = 0
-    for path in tf.gfile.Glob(dataset.data_sources):
-      before = seen
-      try:
-        for content in tf.io.tf_record_iterator(path):
-          if seen >= done:
-            session.run(items, {record: content})
-          seen += 1
-      except tf.errors.OpError as error:
-        return UserError(
-          f'{path}: record {seen - before} is damaged or made by another tool '
-          f'({str(error).splitlines()[0]}); convert the images anew.'
-        )
-  return None
-
-
-def _check_rows(rows, num_classes, labels_offset, checkpoint):
-  labels = rows['labels']
-  outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
-  if len(outside):
-    i = outside[0]
-    raise UserError(
-      f'Record {i} of the split ({rows["filenames"][i].decode("utf-8", "replace")}) has label '
-      f'{labels[i] + labels_offset}, and the classes are {labels_offset} to '
-      f'{num_classes + labels_offset - 1}: check label.txt and --labels_offset.'
-    )
-  broken = np.count_nonzero(~np.isfinite(rows['logits']).all(axis=1))
+def _check_finite(logits, checkpoint):
+  broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
   if broken:
     raise UserError(
-      f'The outputs for {broken} of {len(labels)} images are not finite: the training of '
+      f'The outputs for {broken} of {len(logits)} images are not finite: the training of '
       f'{checkpoint} has diverged; evaluate an earlier checkpoint.'
     )
 

@@ -53,12 +53,25 @@ def _check_names(checkpoint, saved, wanted, model_name):
   if not missing:
     return
   shown = ', '.join(missing[:3]) + (', ...' if len(missing) > 3 else '')
-  likely = [name for name, info in net_info.NET_INFO.items() if _holds(saved, info.blocks)]
+  if all(name.startswith(_heads(model_name)) for name in missing):
+    raise UserError(
+      f'{checkpoint} holds {model_name} without its last layer ({shown}), so it knows no classes: '
+      'fine-tune it with train_image_classifier.py first.'
+    )
+  likely = [
+    name
+    for name, info in net_info.NET_INFO.items()
+    if name != model_name and _holds(saved, info.blocks)
+  ]
   hint = f'it looks like {" or ".join(likely[:4])}: ' if likely else ''
   raise UserError(
     f'{checkpoint} is not of {model_name}: it holds no {shown} ({len(missing)} of {len(wanted)} '
     f'variables missing); {hint}pass the --model_name it was trained with.'
   )
+
+
+def _heads(model_name):
+  return tuple(f'{scope}/' for scope in net_info.net_info(model_name).head_scopes)
 
 
 def _holds(saved, blocks):
@@ -67,7 +80,7 @@ def _holds(saved, blocks):
 
 
 def _check_shapes(checkpoint, saved, wanted, model_name):
-  heads = tuple(f'{scope}/' for scope in net_info.net_info(model_name).head_scopes)
+  heads = _heads(model_name)
   for name, variable in wanted.items():
     there, here = list(saved[name]), variable.shape.as_list()
     if there == here:
