@@ -134,27 +134,43 @@ def _partial_folder(options):
   Leftovers of a conversion that was killed are removed; a running one is told apart by its lock.
   """
   partial = os.path.join(options.output_dir, _PARTIAL_FOLDER)
+  with _locked(options.output_dir):
+    try:
+      shutil.rmtree(partial, ignore_errors=True)
+      os.mkdir(partial)
+    except OSError as error:
+      raise _not_writable(options.output_dir, error) from None
+    try:
+      yield partial
+    finally:
+      shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder):
+  """Makes a folder and keeps other conversions out of it; a killed process loses its lock."""
   try:
-    os.makedirs(options.output_dir, exist_ok=True)
-    handle = os.open(options.output_dir, os.O_RDONLY)
+    os.makedirs(folder, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
   except OSError as error:
-    raise UserError(f'{options.output_dir} cannot be written to ({error.strerror}).') from None
+    raise _not_writable(folder, error) from None
   try:
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    shutil.rmtree(partial, ignore_errors=True)
-    os.mkdir(partial)
-    yield partial
   except BlockingIOError:
-    raise UserError(
-      f'Another data_convert.py is writing to {options.output_dir}: wait for it to end.'
-    ) from None
-  except PermissionError as error:
-    raise UserError(
-      f'{error.filename} cannot be written ({error.strerror}): choose another --output_dir.'
-    ) from None
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
     os.close(handle)
+    raise UserError(
+      f'Another data_convert.py is writing to {folder}: wait for it to end.'
+    ) from None
+  try:
+    yield
+  finally:
+    os.close(handle)
+
+
+def _not_writable(folder, error):
+  return UserError(
+    f'{folder} cannot be written to ({error.strerror}): choose another --output_dir.'
+  )
 
 
 def _number_classes(options, folder):
@@ -250,6 +266,7 @@ def _write_splits(options, partial, folder, class_names, hashes, skipped):
   skipped = dict(skipped)
   while True:
     splits, copies = _plan(options, folder, hashes, skipped)
+    _check_training(folder, splits['train'], class_names, skipped)
     written = {
       name: _write_split(options, partial, name, images, class_names)
       for name, images in splits.items()
@@ -257,7 +274,6 @@ def _write_splits(options, partial, folder, class_names, hashes, skipped):
     }
     new = {name: why for split in written.values() for name, why in split.skipped.items()}
     skipped.update(new)
-    _check_left(folder, written, class_names, skipped)
     replanned, _ = _plan(options, folder, hashes, skipped)
     is_as_planned = all(
       {image.name for image in images} == {image.name for image in splits[name]} - set(new)
@@ -267,6 +283,7 @@ def _write_splits(options, partial, folder, class_names, hashes, skipped):
       not shard['num_images'] for split in written.values() for shard in split.shards
     )
     if is_as_planned and not has_empty_shard:
+      _check_training(folder, written['train'].images, class_names, skipped)
       return written, skipped | copies
     for file in os.listdir(partial):
       os.unlink(os.path.join(partial, file))
@@ -306,11 +323,9 @@ def _refusing(pictures):
     yield image, picture
 
 
-def _check_left(folder, written, class_names, skipped):
-  """Raises UserError when no readable picture of a class is left to learn from."""
-  in_train = (
-    {image.class_name for image in written['train'].images} if 'train' in written else set()
-  )
+def _check_training(folder, train_images, class_names, skipped):
+  """Raises UserError for a class without any picture to train on."""
+  in_train = {image.class_name for image in train_images}
   for name in class_names:
     if name not in in_train:
       why = next(

@@ -279,26 +279,26 @@ def _walk_jpeg(data):
   """Walks over the segments of a JPEG up to its first scan.
 
   Returns:
-    (note or None, offset of the end marker or None): the offset is None when there is no end
-    marker, or more than one scan.
+    (note or None, offset of the first marker behind the scan or None): the offset is None when
+    there is no such marker, or when it need not be the end of the picture.
   """
   if not data.startswith(b'\xff\xd8\xff'):
     return None, None
-  position, frame = 2, None
+  position, frame, components = 2, None, None
   while data[position : position + 1] == b'\xff':
     marker = data[position + 1 : position + 2]
     if marker == b'\xff':
       position += 1
       continue
-    length = int.from_bytes(data[position + 2 : position + 4], 'big')
+    start, length = position, int.from_bytes(data[position + 2 : position + 4], 'big')
     if not marker or length < 2:
-      return 'stray bytes in the JPEG', None
+      break
     position += 2 + length
     if 0xC0 <= marker[0] <= 0xCF and marker not in (b'\xc4', b'\xc8', b'\xcc'):
-      frame = marker[0]
+      frame, components = marker[0], data[start + 9 : start + 10]
     if marker == b'\xda':
       odd = None if frame in _READABLE_FRAMES else 'unusual JPEG coding'
       end = _MARKER_IN_SCAN.search(data, position)
-      is_end = end and frame != _PROGRESSIVE and end[0] == b'\xff\xd9'
-      return odd, end.start() if is_end else None
+      is_only_scan = frame != _PROGRESSIVE and data[start + 4 : start + 5] == components
+      return odd, end.start() if end and is_only_scan else None
   return 'stray bytes in the JPEG', None

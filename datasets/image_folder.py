@@ -55,6 +55,9 @@ def read_image_folder(folder, recursive=False):
     raise UserError(f'{folder} is not a folder: give the folder of your pictures with -t.')
   ignored = collections.Counter()
   roots = _split_folders(folder)
+  if None not in roots or roots[None] != folder:
+    beside = set(_visible_folders(folder)) - set(SPLIT_NAMES)
+    ignored['folder beside train/ and validation/'] += len(beside)
   splits, class_folders = {}, []
   for split_name, root in roots.items():
     splits[split_name] = []

@@ -1,5 +1,6 @@
 """dataset.json: what a converted data set consists of. Whoever finds it finds a complete set."""
 
+import contextlib
 import os
 import shutil
 
@@ -68,13 +69,15 @@ def finish_swap(dataset_dir):
   if not os.path.isdir(ready):
     return
   names = sorted(os.listdir(ready), key=lambda name: (name == MANIFEST_FILE, name))
-  if MANIFEST_FILE in names:
+  # Another process may be moving the same files.
+  with contextlib.suppress(FileNotFoundError):
     new = slim_files.read_json(os.path.join(ready, MANIFEST_FILE))
     _delete_old_shards(dataset_dir, new)
   for name in names:
-    os.replace(os.path.join(ready, name), os.path.join(dataset_dir, name))
+    with contextlib.suppress(FileNotFoundError):
+      os.replace(os.path.join(ready, name), os.path.join(dataset_dir, name))
   sync_folder(dataset_dir)
-  shutil.rmtree(ready)
+  shutil.rmtree(ready, ignore_errors=True)
 
 
 def sync_folder(folder):

@@ -15,7 +15,8 @@ def split_by_content(images, hashes, validation_fraction):
     validation_fraction: share of the pictures for validation, 0 to 1.
 
   Returns:
-    {'train': [...], 'validation': [...]}; a class with two or more different pictures is in both.
+    {'train': [...], 'validation': [...]}. A class of two or more different pictures is in both,
+    unless all of them are in other classes too; a class of one picture is in train.
   """
   classes_of = collections.defaultdict(set)
   pictures_of = collections.defaultdict(set)
@@ -25,25 +26,42 @@ def split_by_content(images, hashes, validation_fraction):
   in_validation = {
     picture: int(picture[:16], 16) / 2**64 < validation_fraction for picture in classes_of
   }
-  for class_name in sorted(pictures_of):
-    _guarantee_both_sides(pictures_of[class_name], classes_of, in_validation)
+
+  def freedom(class_name):
+    own = [picture for picture in pictures_of[class_name] if len(classes_of[picture]) == 1]
+    return len(own), class_name
+
+  # Pictures of one class move without touching others, so classes that have some come last.
+  for class_name in sorted(pictures_of, key=freedom):
+    _guarantee_both_sides(class_name, pictures_of, classes_of, in_validation)
   sides = {'train': [], 'validation': []}
   for image in images:
     sides['validation' if in_validation[hashes[image.name]] else 'train'].append(image)
   return sides
 
 
-def _guarantee_both_sides(pictures, classes_of, in_validation):
-  """Moves one picture of a class over when all of them are on one side."""
+def _guarantee_both_sides(class_name, pictures_of, classes_of, in_validation):
+  """Moves one picture of a class over when all are on one side; a single one goes to train."""
+  pictures = pictures_of[class_name]
   sides = {in_validation[picture] for picture in pictures}
-  if len(pictures) < 2 or len(sides) == 2:
+  if len(sides) == 2:
     return
   all_in_validation = sides.pop()
+  if len(pictures) == 1:
+    in_validation[next(iter(pictures))] = False
+    return
 
   def rank(picture):
-    # The nearest to the border; a picture of several classes last, for it moves in all of them.
+    """Moving it empties few classes' sides, it is in few classes, it is near the border."""
+    emptied = [
+      name
+      for name in classes_of[picture] - {class_name}
+      if not any(
+        in_validation[other] == all_in_validation for other in pictures_of[name] - {picture}
+      )
+    ]
     number = int(picture, 16)
-    return len(classes_of[picture]), -number if all_in_validation else number
+    return len(emptied), len(classes_of[picture]), -number if all_in_validation else number
 
   in_validation[min(pictures, key=rank)] = not all_in_validation
 
