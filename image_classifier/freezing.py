@@ -5,8 +5,6 @@ import hashlib
 import os
 
 import numpy as np
-from tensorflow.python.saved_model import loader
-from tensorflow.python.tools import saved_model_utils
 
 import slim_files
 from image_classifier import checkpoints, graph_files, run_record, sidecar
@@ -125,16 +123,21 @@ def freeze(source, output_graph, output_nodes=(), options=None):
 def _graph_of(source):
   """Returns the GraphDef of a source."""
   if source.input_saved_model_dir:
-    try:
-      meta_graph = saved_model_utils.get_meta_graph_def(
-        source.input_saved_model_dir, ','.join(source.saved_model_tags)
-      )
-    except (OSError, RuntimeError) as error:
-      raise UserError(f'--input_saved_model_dir: {str(error).splitlines()[0]}') from None
-    return meta_graph.graph_def
+    with tf.Graph().as_default(), tf.Session() as session:
+      return _load_saved_model(session, source).graph_def
   if source.input_meta_graph:
     return graph_files.read_graph(source.input_meta_graph, tf.MetaGraphDef)[0].graph_def
   return graph_files.read_graph(source.input_graph)[0]
+
+
+def _load_saved_model(session, source):
+  """Loads a SavedModel, weights and all, into the session's graph; returns its MetaGraphDef."""
+  folder, tags = source.input_saved_model_dir, list(source.saved_model_tags)
+  try:
+    return tf.saved_model.loader.load(session, tags, folder)
+  except (OSError, RuntimeError) as error:
+    first_line = str(error).splitlines()[0]
+    raise UserError(f'SavedModel {folder} cannot be loaded: {first_line}') from None
 
 
 def _output_nodes(graph_def, given, facts, path):
@@ -182,7 +185,7 @@ def _checkpoint_keys(variables, prefix, source, options):
   if missing and not (options.initializer_nodes or source.input_saver):
     raise UserError(
       f'{prefix} lacks {len(missing)} of the {len(keys)} variables of {source.path}, '
-      f'{", ".join(missing[:5])} among them: it is a checkpoint of another net.'
+      f'{", ".join(missing[:5])} among them: take a checkpoint of a run of this net.'
     )
   for node in variables:
     if node.name not in missing:
@@ -211,7 +214,7 @@ def _with_constants(graph_def, source, prefix, keys, output_nodes, options):
   """Returns the sub-graph of the outputs with the restored variables as constants."""
   with tf.Graph().as_default(), tf.Session() as session:
     if source.input_saved_model_dir:
-      loader.load(session, source.saved_model_tags, source.input_saved_model_dir)
+      _load_saved_model(session, source)
     else:
       tf.import_graph_def(graph_def, name='')
       _restore(session, source, prefix, keys)

@@ -192,7 +192,7 @@ def test_the_training_form_is_refused(tmp_path, capsys, model_name, reason):
   ('model_name', 'num_classes', 'messages'),
   [
     ('cifarnet', 5, ['has 3 outputs', 'has 5', 'CifarNet/logits', '--labels_offset']),
-    ('lenet', 3, ['lacks 10 of the 10 variables', 'CifarNet/conv1/weights', 'another net']),
+    ('lenet', 3, ['lacks 10 of the 10 variables', 'CifarNet/conv1/weights', 'a run of this net']),
   ],
 )
 def test_a_checkpoint_that_does_not_fit(made, tmp_path, capsys, model_name, num_classes, messages):
@@ -262,7 +262,7 @@ def test_a_frozen_graph_is_not_frozen_again(made, tmp_path, capsys):
       ['--input_graph=a', '--output_graph=b', '--input_checkpoint=c', '--checkpoint_version=3'],
       'must be 1 or 2',
     ),
-    (['--input_saved_model_dir=nowhere', '--output_graph=b'], 'SavedModel'),
+    (['--input_saved_model_dir=nowhere', '--output_graph=b'], 'SavedModel nowhere cannot be'),
   ],
 )
 def test_mistakes_are_answered_in_a_sentence(tmp_path, monkeypatch, capsys, flags, message):
@@ -326,6 +326,12 @@ def test_every_source_gives_the_same_graph(foreign):
   for source in sources:
     assert foreign.freeze(*source, saved='saved' in source[0]) == 0, source
     assert foreign.answer() == 21.5  # 1 * 1 + 10 * 2 + 0.5
+
+
+def test_a_saved_model_without_the_tags(foreign, capsys):
+  source = f'--input_saved_model_dir={foreign.folder}/saved'
+  assert foreign.freeze(source, '--saved_model_tags=serve,gpu', saved=True) == 2
+  assert 'cannot be loaded: MetaGraphDef associated with tags' in capsys.readouterr().err
 
 
 def test_initializers_run_after_the_weights_are_there(foreign):
