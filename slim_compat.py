@@ -64,7 +64,7 @@ with _native_stderr_held():
 
 # Graph mode is what this project is made of; being told so at every start helps nobody.
 deprecation._PRINT_DEPRECATION_WARNINGS = False
-warnings.filterwarnings('ignore', message=r'`layer\.apply` is deprecated')
+warnings.filterwarnings('ignore', message=r'`(layer\.apply|tf\.layers\.\w+)` is deprecated')
 tf.disable_v2_behavior()
 tf.logging.set_verbosity(tf.logging.INFO)
 

@@ -26,7 +26,7 @@ def read(train_dir):
   path = os.path.join(train_dir, FILE_NAME)
   try:
     record = slim_files.read_json(path)
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     return None
   except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
     raise UserError(f'{path} cannot be read: {error}.') from None

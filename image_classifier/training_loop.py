@@ -47,7 +47,10 @@ class Loop:
     self._writer = tf.summary.FileWriter(options.train_dir, session.graph)
     self._save = _Every(options.save_interval_secs)
     self._scalars = _Every(options.save_summaries_secs)
-    self._details = _Every(max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS))
+    self._details = _Every(
+      options.save_summaries_secs and max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS)
+    )
+    self._rate_mark = time.monotonic(), 0
 
   def run(self, first_step):
     """Steps until the last step or a signal, then saves; returns the Result.
@@ -62,6 +65,7 @@ class Loop:
       self._write_checkpoint(0)
       tf.train.write_graph(self._session.graph, options.train_dir, 'graph.pbtxt')
     tf.logging.info('Starting Queues.')
+    self._rate_mark = time.monotonic(), first_step
     progress = Progress(first_step, last_step, options.batch_size, options.log_every_n_steps)
     saved_step = first_step
     with _stop_signals() as stopped, contextlib.closing(progress):
@@ -96,12 +100,21 @@ class Loop:
     if not math.isfinite(loss):
       raise RunError(self._not_finite(f'the loss is {loss}', step + 1))
     if values:
-      tf.logging.info('Recording summary at step %d.', step + 1)
-      for name, clock in (('scalars', self._scalars), ('details', self._details)):
-        if name in values:
-          self._writer.add_summary(values[name], step + 1)
-          clock.restart()
+      self._write_summaries(values, step + 1)
     return loss
+
+  def _write_summaries(self, values, step):
+    tf.logging.info('Recording summary at step %d.', step)
+    for name, clock in (('scalars', self._scalars), ('details', self._details)):
+      if name in values:
+        self._writer.add_summary(values[name], step)
+        clock.restart()
+    now, (then, last_step) = time.monotonic(), self._rate_mark
+    self._rate_mark = now, step
+    rate = (step - last_step) / max(now - then, 1e-9)
+    tf.logging.info('global_step/sec: %g', rate)
+    value = tf.Summary.Value(tag='global_step/sec', simple_value=rate)
+    self._writer.add_summary(tf.Summary(value=[value]), step)
 
   def _write_checkpoint(self, step):
     if not self._session.run(self._graph.is_finite):

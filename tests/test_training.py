@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import REPO, TINY_CLASSES
 
 import train_image_classifier
-from conftest import REPO, TINY_CLASSES
 from image_classifier import checkpoints, command, training, training_graph
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
@@ -139,10 +139,10 @@ def _options(dataset_dir, train_dir, **settings):
 
 def test_training_learns(tiny_dataset, tmp_path):
   adam = {'optimizer': 'adam', 'opt_epsilon': 1e-8, 'learning_rate': 0.002}
-  options = _options(tiny_dataset, tmp_path, batch_size=10, max_number_of_steps=80, **adam)
+  options = _options(tiny_dataset, tmp_path, batch_size=10, max_number_of_steps=120, **adam)
   result = training.train(options)
-  assert result.step == 80
-  assert result.loss < 0.2  # ln 3 = 1.1 is chance
+  assert result.step == 120
+  assert result.loss < 0.5  # ln 3 = 1.1 is chance; 0.03 of it is weight decay
 
 
 def test_tags_for_tensorboard(tiny_dataset, tmp_path, monkeypatch):
@@ -352,47 +352,49 @@ def test_a_head_of_another_size_starts_new(mobilenet_checkpoint, records_from_1,
 @pytest.mark.parametrize(
   ('arguments', 'words'),
   [
-    (['--checkpoint_exclude_scopes=MobilenetV1/Logit_'], "no variable starts with 'MobilenetV1/L"),
-    (['--trainable_scopes=MobilenetV1/Head'], "no trainable variable starts with 'MobilenetV1/He"),
-    (['--finetune=head', '--trainable_scopes=MobilenetV1'], 'say the same thing'),
+    (['--checkpoint_exclude_scopes=LeNet/fc_'], "no variable starts with 'LeNet/fc_'"),
+    (['--trainable_scopes=LeNet/Head'], "no trainable variable starts with 'LeNet/Head'"),
+    (['--finetune=head', '--trainable_scopes=LeNet'], 'say the same thing'),
     (['--finetune=most'], 'is not one of head, from:SCOPE and all'),
     (['--checkpoint_path=nowhere'], 'Checkpoint nowhere is not complete'),
-    (['--use_grayscale'], 'MobilenetV1/Conv2d_0/weights in shape [3, 3, 3, 8], the net needs'),
+    (['--use_grayscale'], 'LeNet/conv1/weights in shape [5, 5, 3, 32], the net needs'),
     (['--batch_norm=off'], '--batch_norm=off'),
   ],
 )
-def test_a_wrong_start_is_refused(
-  arguments, words, mobilenet_checkpoint, tiny_dataset, tmp_path, capsys
-):
-  assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *arguments) == 2
+def test_a_wrong_start_is_refused(arguments, words, lenet_run, tiny_dataset, tmp_path, capsys):
+  start = f'--checkpoint_path={lenet_run}'
+  assert _train(tmp_path, tiny_dataset, start, *arguments) == 2
   assert words in capsys.readouterr().err
   assert not list(tmp_path.glob('model.ckpt*'))
 
 
 def test_a_checkpoint_of_another_net_is_refused(lenet_run, tiny_dataset, tmp_path, capsys):
-  assert _fine_tune(tiny_dataset, tmp_path, lenet_run) == 2
+  start = f'--checkpoint_path={lenet_run}'
+  assert _train(tmp_path, tiny_dataset, start, model='cifarnet') == 2
   assert 'it is of another net, with scopes LeNet' in capsys.readouterr().err
 
 
-def test_missing_variables(mobilenet_checkpoint, tiny_dataset, tmp_path, capsys):
+def test_missing_variables(lenet_run, tiny_dataset, tmp_path, capsys):
   with tf.Graph().as_default(), tf.Session() as session:
-    values = _values(mobilenet_checkpoint)
-    kept = {n: v for n, v in values.items() if n != 'MobilenetV1/Conv2d_0/weights'}
-    variables = {n: tf.get_variable(n, initializer=v) for n, v in kept.items()}
+    names = ['LeNet/conv2/weights', 'LeNet/conv2/biases']
+    values = _values(lenet_run / 'model.ckpt-4')
+    variables = {name: tf.get_variable(name, initializer=values[name]) for name in names}
     session.run(tf.global_variables_initializer())
     tf.train.Saver(variables).save(session, f'{tmp_path}/part')
-  assert _fine_tune(tiny_dataset, tmp_path / 'a', tmp_path / 'part') == 2
-  assert 'lacks MobilenetV1/Conv2d_0/weights: name its scope' in capsys.readouterr().err
-  more = '--ignore_missing_vars'
-  assert _fine_tune(tiny_dataset, tmp_path / 'b', tmp_path / 'part', more) == 0
+  start = f'--checkpoint_path={tmp_path}/part'
+  assert _train(tmp_path / 'a', tiny_dataset, start) == 2
+  assert 'lacks LeNet/conv1/weights: name its scope' in capsys.readouterr().err
+  assert _train(tmp_path / 'b', tiny_dataset, start, '--ignore_missing_vars') == 0
+  for name in names:
+    assert np.array_equal(_values(tmp_path / 'b' / 'model.ckpt-0')[name], values[name])
 
 
 # Settings.
 
 
-@pytest.mark.parametrize(
-  'settings',
-  [
+def test_settings_change_the_first_loss(tiny_dataset, tmp_path):
+  settings = [
+    {},
     {'label_smoothing': 0.5},
     {'weight_decay': 0.1},
     {'use_grayscale': True},
@@ -400,14 +402,14 @@ def test_missing_variables(mobilenet_checkpoint, tiny_dataset, tmp_path, capsys)
     {'preprocessing_name': 'inception'},
     {'batch_size': 7},
     {'seed': 1},
-  ],
-)
-def test_settings_change_the_first_loss(settings, tiny_dataset, tmp_path):
-  losses = [
-    training.train(_options(tiny_dataset, tmp_path / name, max_number_of_steps=1, **changed)).loss
-    for name, changed in (('usual', {}), ('changed', settings))
   ]
-  assert abs(losses[0] - losses[1]) > 1e-4
+  usual, *others = (
+    training.train(
+      _options(tiny_dataset, tmp_path / str(i), max_number_of_steps=1, save_summaries_secs=0, **s)
+    ).loss
+    for i, s in enumerate(settings)
+  )
+  assert all(abs(loss - usual) > 1e-4 for loss in others), others
 
 
 @pytest.mark.parametrize(
