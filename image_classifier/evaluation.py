@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -61,6 +62,8 @@ def evaluate(
     UserError, RunError: as `predict`.
   """
   top_k = top_k or (1, 5)
+  if eval_dir:
+    _make_folder(eval_dir)
   predictions = predict(checkpoint_path, dataset, model_name, **settings)
   names = class_names(dataset, settings.get('labels_offset', 0))
   labels, logits = predictions.labels, predictions.logits
@@ -199,6 +202,16 @@ def check_same_data(record, dataset, dataset_dir, fingerprint):
       'so images may have moved between its splits: restore it, or put the new data in a folder of '
       'its own and name that with --dataset_dir.'
     )
+
+
+def _make_folder(eval_dir):
+  """Makes the folder, and tries to write there before the work rather than after it."""
+  try:
+    os.makedirs(eval_dir, exist_ok=True)
+    with tempfile.TemporaryFile(dir=eval_dir):
+      pass
+  except OSError as error:
+    raise UserError(f'--eval_dir={eval_dir} cannot be written to: {error.strerror}.') from None
 
 
 def _quoted(name):

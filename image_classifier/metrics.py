@@ -129,7 +129,7 @@ def _worst_confusions(matrix, class_names, limit=10):
       'truth': class_names[truth],
       'prediction': class_names[prediction],
       'count': int(matrix[truth, prediction]),
-      'share_of_truth': float(matrix[truth, prediction] / matrix[truth].sum()),
+      'count_of_truth': int(matrix[truth].sum()),
     }
     for truth, prediction in pairs
   ]

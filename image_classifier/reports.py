@@ -123,8 +123,7 @@ def summary(figures, eval_dir):
   lines += _listed(
     'Worst confusions (truth -> prediction)',
     [
-      f'{row["truth"]} -> {row["prediction"]}: {row["count"]} images, '
-      f'{row["share_of_truth"]:.1%} of {row["truth"]}'
+      f'{row["truth"]} -> {row["prediction"]}: {row["count"]} of {row["count_of_truth"]}'
       for row in figures['worst_confusions'][:5]
     ],
   )

@@ -365,6 +365,7 @@ def test_moving_averages(data, tmp_path, caplog, flags, suffix):
     (('--model_name=cifarnet',), 'is not of cifarnet: it holds no CifarNet/conv1/weights'),
     (('--eval_image_size=32',), 'LeNet/fc3/weights has shape [3136, 1024] there and [4096, 1024]'),
     (('--labels_offset=1',), 'knows 7 classes and the data set has 6'),
+    (('--eval_dir=/dev/null/out',), '--eval_dir=/dev/null/out cannot be written to'),
     (('--moving_average_decay=0.9',), 'holds no moving averages'),
   ],
 )

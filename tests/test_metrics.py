@@ -56,8 +56,8 @@ def test_worst_confusions_come_most_frequent_first():
   labels = np.array([0, 0, 0, 1, 2])
   logits = np.eye(3)[[1, 1, 0, 2, 2]]
   assert metrics.compute(labels, logits, NAMES)['worst_confusions'] == [
-    {'truth': 'a', 'prediction': 'b', 'count': 2, 'share_of_truth': pytest.approx(2 / 3)},
-    {'truth': 'b', 'prediction': 'c', 'count': 1, 'share_of_truth': 1.0},
+    {'truth': 'a', 'prediction': 'b', 'count': 2, 'count_of_truth': 3},
+    {'truth': 'b', 'prediction': 'c', 'count': 1, 'count_of_truth': 1},
   ]
 
 

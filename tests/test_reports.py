@@ -136,7 +136,7 @@ def test_summary():
   # Precision 1 of 2, recall 1 of 1. The Chinese name takes four columns of a terminal.
   assert '=formula          0.5000  1.0000  0.6667       1' in lines
   assert '冰川              1.0000  1.0000  1.0000       1' in lines
-  assert '  sea ice -> =formula: 1 images, 50.0% of sea ice' in lines
+  assert '  sea ice -> =formula: 1 of 2' in lines
   assert '  sea, ice/3.jpg: sea ice -> =formula, probability 0.5000' in lines
   assert '  Something is off.' in lines
   assert lines[-1].startswith('In out: report.json, ')
