@@ -276,7 +276,7 @@ def _png_notes(data):
 
 
 def _walk_jpeg(data):
-  """Walks over the segments of a JPEG up to its first scan.
+  """Walks over the segments of a JPEG up to its end marker.
 
   Returns:
     (note or None, offset of the first marker behind the scan or None): the offset is None when
@@ -284,21 +284,25 @@ def _walk_jpeg(data):
   """
   if not data.startswith(b'\xff\xd8\xff'):
     return None, None
-  position, frame, components = 2, None, None
+  position, frame, components, end = 2, None, None, None
   while data[position : position + 1] == b'\xff':
     marker = data[position + 1 : position + 2]
     if marker == b'\xff':
       position += 1
       continue
+    if marker == b'\xd9':
+      return None if frame in _READABLE_FRAMES else 'unusual JPEG coding', end
     start, length = position, int.from_bytes(data[position + 2 : position + 4], 'big')
-    if not marker or length < 2:
+    if not marker or marker[0] < 0xC0 or length < 2:
       break
     position += 2 + length
     if 0xC0 <= marker[0] <= 0xCF and marker not in (b'\xc4', b'\xc8', b'\xcc'):
       frame, components = marker[0], data[start + 9 : start + 10]
     if marker == b'\xda':
-      odd = None if frame in _READABLE_FRAMES else 'unusual JPEG coding'
-      end = _MARKER_IN_SCAN.search(data, position)
-      is_only_scan = frame != _PROGRESSIVE and data[start + 4 : start + 5] == components
-      return odd, end.start() if end and is_only_scan else None
-  return 'stray bytes in the JPEG', None
+      found = _MARKER_IN_SCAN.search(data, position)
+      if not found:
+        break
+      position = found.start()
+      if frame != _PROGRESSIVE and data[start + 4 : start + 5] == components:
+        end = end or position
+  return 'stray bytes in the JPEG', end

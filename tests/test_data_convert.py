@@ -597,9 +597,9 @@ def _wrong_folders():
       _fill(folder / name, 2)
 
   return [
-    (one_class, [], ['has 1 classes', 'two are needed', 'dog/ (7 files, 0 folders)']),
-    (no_images, [], ['has 0 classes', 'nothing']),
-    (only_files, [], ['has 0 classes', '0.jpg']),
+    (one_class, [], ['holds one class', 'two are needed', 'dog/ (7 files, 0 folders)']),
+    (no_images, [], ['holds no classes', 'nothing']),
+    (only_files, [], ['holds no classes', '0.jpg']),
     (differ_by_case, [], ["'Cat'", "'cat'", 'upper and lower case']),
     (differ_by_form, [], [r"'cafe\u0301'", r"'caf\xe9'", 'Unicode form']),
     (line_end, [], [r"'two\nlines'", 'line end']),
@@ -609,6 +609,7 @@ def _wrong_folders():
     (only_validation, [], ['validation/ but no train/']),
     (validation_only_class, [], ["'emu'", 'all in validation/']),
     (shutil.rmtree, [], ['is not a folder', '-t']),
+    (lambda folder: None, ['--output_dir=/dev/null'], ['/dev/null cannot be written to']),
     (lambda folder: None, ['--dataset_name=a/b'], ['--dataset_name', 'a/b']),
     (lambda folder: None, ['--num_threads=0'], ['num_threads']),
     (lambda folder: None, ['--train_shards=0'], ['train_shards']),
@@ -669,6 +670,25 @@ def test_a_killed_conversion_leaves_no_data_set_and_the_next_starts_clean(flat):
   assert _convert(flat, '--overwrite') == command.EXIT_DONE
   assert not [name for name in os.listdir(flat) if name.startswith('.')]
   assert sum(len(names) for names in _names(flat).values()) == 418
+
+
+class _Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+def test_a_progress_bar_is_shown_on_a_terminal_only(flat, monkeypatch):
+  for stream, is_shown in ((_Terminal(), True), (io.StringIO(), False)):
+    monkeypatch.setattr(sys, 'stderr', stream)
+    assert _convert(flat, '--overwrite') == command.EXIT_DONE
+    assert ('images/s' in stream.getvalue()) == is_shown
+    assert 'INFO:root:Found 18 JPEG files' in stream.getvalue()
+
+
+def test_verbosity(flat, capfd):
+  _convert(flat, '--v=-1')
+  err = capfd.readouterr().err
+  assert 'INFO' not in err and 'WARNING:root:' in err
 
 
 def test_every_flag_is_in_the_help(capfd):

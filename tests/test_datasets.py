@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import dataset_factory, labels, manifest, records
+from datasets import dataset_factory, image_files, labels, manifest, records
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -140,6 +140,51 @@ def test_reader_and_file_pattern_are_the_callers(plain):
     'pets', 'train', str(plain), file_pattern='mine-%s.rec', reader=tf.TextLineReader
   )
   assert (dataset.num_samples, dataset.reader) == (3, tf.TextLineReader)
+
+
+def _mutated(data, generator):
+  """Changes, cuts out or inserts bytes at a few places."""
+  data = bytearray(data)
+  for _ in range(generator.choice([1, 1, 3, 20])):
+    position = generator.randint(len(data))
+    data[position : position + generator.choice([0, 1, 20])] = generator.bytes(
+      generator.choice([0, 1, 20])
+    )
+  return bytes(data)
+
+
+@pytest.mark.slow  # 2,000 pictures
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+def test_what_is_kept_of_damaged_pictures_decodes_in_tensorflow():
+  generator = np.random.RandomState(0)
+  picture = Image.fromarray(generator.randint(0, 256, (48, 48, 3), np.uint8))
+  sources = []
+  for kind, options in (
+    ('JPEG', {}),
+    ('JPEG', {'progressive': True}),
+    ('JPEG', {'restart_marker_rows': 1}),
+    ('PNG', {}),
+    ('GIF', {}),
+    ('BMP', {}),
+    ('WEBP', {}),
+  ):
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    sources.append(stream.getvalue())
+  outcomes = {'kept': 0, 'repaired': 0, 'refused': 0}
+  with tf.Graph().as_default(), tf.Session() as session:
+    encoded = tf.placeholder(tf.string, [])
+    image = records.decode_image(encoded)
+    for number in range(2000):
+      data = _mutated(sources[number % len(sources)], generator)
+      try:
+        readable, _, width, height, note = image_files.readable_bytes(data)
+      except image_files.UnreadableImage:
+        outcomes['refused'] += 1
+        continue
+      outcomes['repaired' if note else 'kept'] += 1
+      assert session.run(image, {encoded: readable}).shape == (height, width, 3)
+  assert min(outcomes.values()) > 50
 
 
 def _wrong_folders():

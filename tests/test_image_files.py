@@ -357,3 +357,11 @@ def test_a_large_jpeg_is_read_at_a_reduced_size():
     image_files.readable_bytes(data, max_pixels=4_000)
   with pytest.raises(image_files.UnreadableImage, match='more than 20000 pixels'):
     image_files.readable_bytes(_saved(_rgb(size=(400, 200)), 'PNG'), max_pixels=20_000)
+
+
+def test_a_raised_limit_goes_beyond_pillows_own(monkeypatch):
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1000)
+  data = _saved(_rgb(size=(100, 50)), 'PNG')
+  with pytest.raises(image_files.UnreadableImage, match='more than 900 pixels'):
+    image_files.readable_bytes(data, max_pixels=900)
+  assert image_files.readable_bytes(data, max_pixels=5000)[4] is None
