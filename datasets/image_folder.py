@@ -69,7 +69,8 @@ def read_image_folder(folder, recursive=False):
   class_names = sorted({image.class_name for images in splits.values() for image in images})
   if len(class_names) < 2:
     raise UserError(
-      f'{folder} holds {"one class" if class_names else "no classes"} with pictures, two are needed: '
+      f'{folder} holds {"one class" if class_names else "no classes"} with pictures, two are '
+      'needed: '
       f'put each class into a folder of its own, such as {folder}/cat/1.jpg. What is there:\n'
       f'{_tree(folder)}'
     )
