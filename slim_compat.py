@@ -6,6 +6,7 @@ both from here. Importing this module imports TensorFlow (seconds), so commands 
 
 import contextlib
 import importlib
+import logging
 import os
 import pkgutil
 import sys
@@ -14,6 +15,8 @@ import warnings
 
 # Users can still choose their own level; 3 leaves Python's messages and exceptions untouched.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+# A level that a command has set before stays; TensorFlow's import would reset it.
+_LOG_LEVEL = logging.getLogger('tensorflow').level or logging.INFO
 # tf_slim's layers are the layers of Keras 2, which lives on in tf_keras.
 os.environ['TF_USE_LEGACY_KERAS'] = '1'
 
@@ -49,15 +52,17 @@ def _alias_legacy_layers():
 
 with _native_stderr_held():
   import tensorflow.compat.v1 as tf
-  from tensorflow.python.framework import indexed_slices, ops
+  from tensorflow.python.framework import indexed_slices, ops, tensor
   from tensorflow.python.ops import cond, control_flow_case, control_flow_ops
   from tensorflow.python.util import deprecation
 
   # tf_slim 1.1.0 (2020) expects these names where TensorFlow had them then: tfexample_decoder
-  # calls control_flow_ops.case and .cond, learning.clip_gradient_norms ops.IndexedSlices.
+  # calls control_flow_ops.case and .cond, learning.clip_gradient_norms ops.IndexedSlices,
+  # batch_norm of two-dimensional inputs ops.Tensor.
   control_flow_ops.case = control_flow_case.case
   control_flow_ops.cond = cond.cond
   ops.IndexedSlices = indexed_slices.IndexedSlices
+  ops.Tensor = tensor.Tensor
 
   _alias_legacy_layers()
   import tf_slim as slim
@@ -66,6 +71,6 @@ with _native_stderr_held():
 deprecation._PRINT_DEPRECATION_WARNINGS = False
 warnings.filterwarnings('ignore', message=r'`(layer\.apply|tf\.layers\.\w+)` is deprecated')
 tf.disable_v2_behavior()
-tf.logging.set_verbosity(tf.logging.INFO)
+tf.logging.set_verbosity(_LOG_LEVEL)
 
 __all__ = ['slim', 'tf']

@@ -120,7 +120,7 @@ def damaged_record(dataset, labels_offset=0, first=0):
             session.run(items, {record: content})
           seen += 1
       except tf.errors.OpError as error:
-        reason = ' '.join(error.message.split('\n', 1)[0].split())
+        reason = error.message.removeprefix('Graph execution error:').strip().splitlines()[0]
         return RunError(
           f'{path}: record {seen - before} cannot be used ({reason}): check --labels_offset and '
           'label.txt, or convert the images anew.'
@@ -132,7 +132,11 @@ def _shards(dataset):
   """Returns the paths of the shards; dataset modules in slim's way give a file pattern."""
   sources = dataset.data_sources
   patterns = [sources] if isinstance(sources, str) else list(sources)
-  files = [path for pattern in patterns for path in sorted(tf.gfile.Glob(pattern))]
+  files = [
+    path
+    for pattern in patterns
+    for path in ([pattern] if tf.gfile.Exists(pattern) else sorted(tf.gfile.Glob(pattern)))
+  ]
   if not files:
     raise UserError(f'No shard matches {sources}.')
   return files

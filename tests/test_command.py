@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import conftest
 import pytest
 
 import slim_errors
@@ -123,13 +124,22 @@ def test_verbosity(flags):
     assert logging.getLogger('tensorflow').level == level
 
 
+def test_the_level_set_by_a_command_survives_the_import_of_tensorflow():
+  program = (
+    'import logging; logging.getLogger("tensorflow").setLevel(logging.WARNING); '
+    'from slim_compat import tf; tf.logging.info("hidden"); tf.logging.warning("shown")'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program], capture_output=True, text=True, cwd=conftest.REPO
+  )
+  assert done.stderr == 'WARNING:tensorflow:shown\n'
+
+
 def test_help_of_training_needs_no_tensorflow(tmp_path):
   program = (
     'import sys, train_image_classifier as t; '
     'code = t.command.run("", t.FLAGS, t.main, ["x", "--help"]); '
     'sys.exit(code or "tensorflow" in sys.modules)'
   )
-  done = subprocess.run(
-    [sys.executable, '-c', program], capture_output=True, cwd=command.__file__.rsplit('/', 2)[0]
-  )
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, cwd=conftest.REPO)
   assert done.returncode == 0, done.stderr
