@@ -90,6 +90,10 @@ def _classes(model_name, dataset_name, dataset_dir, labels_offset, record, train
   if dataset_name == _IMAGENET or not (dataset_name or dataset_dir or record):
     if labels_offset is None:
       labels_offset = net_info.net_info(model_name).labels_offset
+      if labels_offset:
+        tf.logging.info(
+          '--labels_offset=%d, as in the checkpoints of %s', labels_offset, model_name
+        )
     classes = {'num_classes': _IMAGENET_CLASSES}
   elif dataset_name or dataset_dir:
     classes = _classes_of_dataset(dataset_name, dataset_dir)

@@ -187,25 +187,30 @@ def _checkpoint_keys(variables, prefix, source, options):
       f'{prefix} lacks {len(missing)} of the {len(keys)} variables of {source.path}, '
       f'{", ".join(missing[:5])} among them: take a checkpoint of a run of this net.'
     )
-  for node in variables:
-    if node.name not in missing:
-      _check_shape(node, stored[keys[node.name]], prefix, source.path)
-  return {name: key for name, key in keys.items() if name not in missing}
+  keys = {name: key for name, key in keys.items() if name not in missing}
+  shapes = {node.name: tf.TensorShape(node.attr['shape'].shape) for node in variables}
+  wrong = [
+    (name, shapes[name].as_list(), list(stored[key]))
+    for name, key in keys.items()
+    if not shapes[name].is_compatible_with(stored[key])
+  ]
+  if wrong:
+    raise _wrong_shape(wrong, prefix, source.path)
+  return keys
 
 
-def _check_shape(node, stored, prefix, path):
-  """Raises UserError when a variable's shape is not the one in the checkpoint."""
-  shape = tf.TensorShape(node.attr['shape'].shape)
-  if shape.is_compatible_with(stored):
-    return
-  shape = shape.as_list()
-  if shape[:-1] == list(stored)[:-1]:
-    raise UserError(
-      f'{path} has {shape[-1]} outputs where {prefix} has {stored[-1]} ({node.name}): export the '
-      'graph again with the number of classes (and --labels_offset) of the training run.'
+def _wrong_shape(wrong, prefix, path):
+  """Returns the UserError for variables of other shapes: (name, shape in graph, in checkpoint)."""
+  other_layers = [entry for entry in wrong if entry[1][:-1] != entry[2][:-1]]
+  if not other_layers:  # then it is the number of outputs, of one layer
+    name, here, there = wrong[0]
+    return UserError(
+      f'{path} has {here[-1]} outputs where {prefix} has {there[-1]} ({name}): export the graph '
+      'again with the number of classes (and --labels_offset) of the training run.'
     )
-  raise UserError(
-    f'{node.name} is {shape} in {path} and {list(stored)} in {prefix}: '
+  name, here, there = other_layers[0]
+  return UserError(
+    f'{name} is {here} in {path} and {there} in {prefix}: '
     'export the graph again for the net and input size of that checkpoint.'
   )
 
@@ -295,13 +300,20 @@ def _check_weights(graph_def, names, prefix):
 
 def _facts(facts, graph_def, prefix, keys, output_nodes):
   """Returns the sidecar of a frozen graph: the input graph's, the run's, and the checkpoint's."""
-  facts = dict(facts) or sidecar.recognized(graph_def)
+  facts = dict(facts)
   record = (run_record.read(os.path.dirname(prefix) or '.') if prefix else None) or {}
   if facts.get('model_name') == record.get('model_name', ''):
     facts.update({key: record[key] for key in _OF_THE_RUN if record.get(key) is not None})
     facts['preprocessing'] = preprocessing_factory.describe(
       facts['preprocessing_name'], facts['use_grayscale']
     )
+    if record.get('image_size', facts['image_size']) != facts['image_size']:
+      tf.logging.warning(
+        'The run was trained on pictures of %d pixels, and the graph takes %d: '
+        'its answers are not those of evaluation.',
+        record['image_size'],
+        facts['image_size'],
+      )
   nodes = {node.name for node in graph_def.node}
   for key in ('logits_node', 'softmax_node'):
     facts[key] = facts.get(key) if facts.get(key) in nodes else None

@@ -117,6 +117,28 @@ def test_other_nets_sizes_and_grayscale(tmp_path, pictures, model_name, size, ch
       np.testing.assert_allclose(_in_class_order(prediction), logits, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(('model_name', 'size'), [('inception_v3', 299), ('alexnet_v2', 224)])
+def test_large_nets(tmp_path, pictures, model_name, size):
+  file, prefix = _freeze(tmp_path, model_name=model_name, size=size)
+  expected = logits_of(prefix, _prepared(pictures[:2], model_name, size), model_name, size=size)
+  with Classifier(file) as loaded:
+    for prediction, logits in zip(loaded.predict(pictures[:2]), expected, strict=True):
+      tolerance = 1e-4 * np.abs(logits).max()
+      np.testing.assert_allclose(_in_class_order(prediction), logits, atol=tolerance)
+
+
+def test_a_graph_that_ends_at_its_logits(frozen, classifier, tmp_path, pictures):
+  file = tmp_path / 'logits.pb'
+  argv = (f'--input_graph={frozen.parent}/graph.pb', f'--input_checkpoint={frozen.parent}/run')
+  flags = (f'--output_graph={file}', '--output_node_names=CifarNet/logits/BiasAdd')
+  assert run(freeze_graph, *argv, *flags) == 0
+  (expected,) = classifier.predict(pictures[:1])
+  with Classifier(file) as loaded:
+    (prediction,) = loaded.predict(pictures[:1])
+  np.testing.assert_allclose(prediction.probabilities, expected.probabilities, atol=1e-6)
+
+
 def test_paths_bytes_and_pixels_are_the_same_picture(classifier, pictures, tmp_path):
   pixels = np.asarray(Image.open(pictures[0]))
   file = tmp_path / 'picture.png'

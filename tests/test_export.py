@@ -77,11 +77,14 @@ def test_the_tutorials_command_for_several_nets(tmp_path, model_name, size, logi
     ('vgg_a', ['--dataset_name=satellite', '--labels_offset=1'], 5),
   ],
 )
-def test_imagenet_is_known_without_files(tmp_path, monkeypatch, model_name, flags, outputs):
+def test_imagenet_is_known_without_files(tmp_path, monkeypatch, caplog, model_name, flags, outputs):
   monkeypatch.chdir(tmp_path)
   graph_def, facts = _export(tmp_path, f'--model_name={model_name}', *flags)
   assert _shape(graph_def, facts['logits_node']) == [None, outputs]
   assert facts['num_classes'] == outputs
+  assert ('--labels_offset=1, as in the checkpoints' in caplog.text) is (
+    model_name == 'vgg_a' and not flags
+  )
   assert facts['class_names'] is None or len(facts['class_names']) == outputs
   assert sorted(path.name for path in tmp_path.iterdir()) == ['graph.pb', 'graph.pb.json']
 

@@ -86,6 +86,15 @@ def test_the_run_knows_better_than_a_graph_exported_without_it(tmp_path):
   assert facts['class_names'] == names and facts['preprocessing']['name'] == 'lenet'
 
 
+def test_another_size_than_the_run_was_trained_on_is_said(tmp_path, caplog):
+  write_checkpoint(tmp_path / 'run', 'mobilenet_v1_025', size=48)
+  write_run(tmp_path / 'run', 'mobilenet_v1_025', image_size=48)
+  argv = (f'--train_dir={tmp_path / "run"}', f'--output_file={tmp_path / "graph.pb"}')
+  assert run(export_inference_graph, *argv, '--image_size=64') == 0
+  assert _freeze(tmp_path, tmp_path / 'frozen.pb') == 0
+  assert 'pictures of 48 pixels, and the graph takes 64' in caplog.text
+
+
 @pytest.mark.parametrize('flag', [[], ['--input_binary', 'true'], ['--input_binary=false']])
 @pytest.mark.parametrize('is_text', [False, True])
 def test_binary_and_text_are_told_apart_by_content(made, tmp_path, is_text, flag):
@@ -332,6 +341,15 @@ def test_a_saved_model_without_the_tags(foreign, capsys):
   source = f'--input_saved_model_dir={foreign.folder}/saved'
   assert foreign.freeze(source, '--saved_model_tags=serve,gpu', saved=True) == 2
   assert 'cannot be loaded: MetaGraphDef associated with tags' in capsys.readouterr().err
+
+
+def test_other_layers_are_not_taken_for_other_classes(foreign, capsys):
+  with tf.Graph().as_default(), tf.Session() as session:
+    variables = [tf.Variable(tf.zeros(shape), name=n) for n, shape in (('b', [4]), ('w', [3, 4]))]
+    session.run(tf.variables_initializer(variables))
+    tf.train.Saver().save(session, f'{foreign.folder}/model.ckpt', 3)
+  assert foreign.freeze(f'--input_graph={foreign.folder}/foreign.pb') == 2
+  assert 'w is [2, 1] in' in capsys.readouterr().err
 
 
 def test_initializers_run_after_the_weights_are_there(foreign):
