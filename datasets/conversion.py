@@ -178,7 +178,7 @@ def _number_classes(options, folder):
   for where in (options.output_dir, options.image_dir):
     path = os.path.join(where, labels.LABEL_FILE)
     if os.path.isfile(path):
-      listed = list(labels.read_labels(path).values())
+      listed = labels.read_class_names(path)
       break
   else:
     logging.warning("Can't find label.txt. Now create it.")

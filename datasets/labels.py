@@ -30,7 +30,7 @@ def read_labels(path):
     {label (int): class name (str)}, in the order of the file.
 
   Raises:
-    UserError: the file is missing, is not UTF-8, or gives a name or label twice or not at all.
+    UserError: the file is missing, is not UTF-8, or gives a label twice or not at all.
   """
   lines = _lines(path)
   matches = [_ID_AND_NAME.fullmatch(line) for line in lines]
@@ -39,8 +39,17 @@ def read_labels(path):
   else:
     pairs = list(enumerate(lines))
   _check_unique(path, [label for label, _ in pairs], 'label')
-  _check_unique(path, [name for _, name in pairs], 'class')
   return dict(pairs)
+
+
+def read_class_names(path):
+  """Returns the names of a label file in the order of their labels, each of them once.
+
+  Folders of pictures need that; ImageNet's own list names two classes 'crane'.
+  """
+  names = list(read_labels(path).values())
+  _check_unique(path, names, 'class')
+  return names
 
 
 def find_labels(folder):

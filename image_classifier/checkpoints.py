@@ -7,6 +7,8 @@ import re
 from slim_compat import tf
 from slim_errors import UserError
 
+# Ends the name of a moving average, as tf.train.ExponentialMovingAverage has it.
+AVERAGE_SUFFIX = '/ExponentialMovingAverage'
 _PART = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 
 

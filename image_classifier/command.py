@@ -7,6 +7,7 @@ signal.
 
 import copy
 import logging
+import os
 import sys
 import textwrap
 import traceback
@@ -77,7 +78,7 @@ def run(doc, flag_values, main, argv=None, takes_files=False):
     if files and not takes_files:
       raise UserError(f'Unexpected argument {files[0]!r}: every value follows a flag; see --help.')
     if flags.help or flags.helpfull:
-      print(help_text(doc, flags))
+      print(help_text(doc, flags), flush=True)
       return EXIT_DONE
     logging.getLogger('tensorflow').setLevel(_LEVELS[max(-1, min(1, flags.v))])
     return (main(flags, files) if takes_files else main(flags)) or EXIT_DONE
@@ -88,6 +89,9 @@ def run(doc, flag_values, main, argv=None, takes_files=False):
     return EXIT_INTERRUPTED
   except RunError as error:
     return _report(error, EXIT_FAULT, debug)
+  except BrokenPipeError:  # the reader, such as head, has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_DONE
   except Exception as error:  # whatever else happens is a fault while running
     return _report(error, EXIT_FAULT, debug)
 

@@ -12,7 +12,6 @@ from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
 
-_AVERAGE = '/ExponentialMovingAverage'
 # What the run knows better than the graph's sidecar, which may be made without it.
 _OF_THE_RUN = (
   'num_classes',
@@ -171,7 +170,7 @@ def _variables_to_freeze(graph_def, output_nodes, options, path):
 def _checkpoint_keys(variables, prefix, source, options):
   """Returns {name of a variable: name of its value in the checkpoint}; the shapes are checked."""
   stored = checkpoints.variables(prefix)
-  averaged = {node.name for node in variables if node.name + _AVERAGE in stored}
+  averaged = {node.name for node in variables if node.name + checkpoints.AVERAGE_SUFFIX in stored}
   if options.use_moving_averages and not averaged:
     raise UserError(
       f'--use_moving_averages=true, and {prefix} holds no moving averages of the weights.'
@@ -179,7 +178,8 @@ def _checkpoint_keys(variables, prefix, source, options):
   if options.use_moving_averages is False:
     averaged = set()
   keys = {
-    node.name: node.name + _AVERAGE if node.name in averaged else node.name for node in variables
+    node.name: node.name + checkpoints.AVERAGE_SUFFIX if node.name in averaged else node.name
+    for node in variables
   }
   missing = [name for name, key in keys.items() if key not in stored]
   if missing and not (options.initializer_nodes or source.input_saver):
@@ -322,7 +322,7 @@ def _facts(facts, graph_def, prefix, keys, output_nodes):
     facts['step'] = _step(prefix)
     facts['checkpoint'] = os.path.basename(prefix)
     facts['checkpoint_sha256'] = _sha256(prefix)
-  facts['moving_averages'] = any(key.endswith(_AVERAGE) for key in keys.values())
+  facts['moving_averages'] = any(key.endswith(checkpoints.AVERAGE_SUFFIX) for key in keys.values())
   return facts
 
 

@@ -5,8 +5,6 @@ from nets import net_info
 from slim_compat import tf
 from slim_errors import UserError
 
-_SHADOW = '/ExponentialMovingAverage'
-
 
 def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
   """Returns {name in the checkpoint: variable} for all variables of the default graph.
@@ -23,7 +21,7 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
   """
   saved = checkpoints.variables(checkpoint)
   variables = tf.global_variables()
-  averaged = {v.op.name for v in variables if v.op.name + _SHADOW in saved}
+  averaged = {v.op.name for v in variables if v.op.name + checkpoints.AVERAGE_SUFFIX in saved}
   if use_moving_averages and not averaged:
     raise UserError(
       f'{checkpoint} holds no moving averages: leave out --moving_average_decay and '
@@ -37,7 +35,9 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
       len(averaged),
       len(variables),
     )
-  restored = {v.op.name + _SHADOW * (v.op.name in averaged): v for v in variables}
+  restored = {
+    v.op.name + checkpoints.AVERAGE_SUFFIX * (v.op.name in averaged): v for v in variables
+  }
   _check_names(checkpoint, saved, restored, model_name)
   _check_shapes(checkpoint, saved, restored, model_name)
   return restored
@@ -45,7 +45,7 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
 
 def has_averages(restored):
   """Whether what `variables_to_restore` returned takes moving averages."""
-  return any(name.endswith(_SHADOW) for name in restored)
+  return any(name.endswith(checkpoints.AVERAGE_SUFFIX) for name in restored)
 
 
 def _check_names(checkpoint, saved, wanted, model_name):

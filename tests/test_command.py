@@ -116,6 +116,16 @@ def test_help_shows_groups_defaults_and_meanings(flags, spelling, capsys):
     assert words in shown
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+  command_line = (
+    f'"{sys.executable}" train_image_classifier.py --help | head -n 1; exit ${{PIPESTATUS[0]}}'
+  )
+  done = subprocess.run(
+    ['bash', '-c', command_line], capture_output=True, text=True, cwd=conftest.REPO
+  )
+  assert (done.returncode, done.stderr) == (0, '')
+
+
 def test_verbosity(flags):
   import logging
 

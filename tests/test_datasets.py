@@ -415,7 +415,6 @@ def test_label_files(tmp_path, file, data, expected):
   [
     (b'', 'is empty'),
     (b'cat\n\ndog\n', 'line 2 is blank'),
-    (b'cat\ndog\ncat\n', "'cat' twice, in lines 1 and 3"),
     (b'0:cat\n0:dog\n', 'label 0 twice'),
     (b'\xff\xfec\0', 'not UTF-8'),
   ],
@@ -424,6 +423,14 @@ def test_label_files_that_are_wrong(tmp_path, data, message):
   (tmp_path / 'labels.txt').write_bytes(data)
   with pytest.raises(UserError, match=message):
     labels.read_labels(str(tmp_path / 'labels.txt'))
+
+
+def test_a_repeated_name_is_wrong_only_where_names_are_folders(tmp_path):
+  path = tmp_path / 'label.txt'
+  path.write_text('crane\ndog\ncrane\n', encoding='utf-8')
+  assert labels.read_labels(str(path)) == {0: 'crane', 1: 'dog', 2: 'crane'}
+  with pytest.raises(UserError, match="'crane' twice, in lines 1 and 3"):
+    labels.read_class_names(str(path))
 
 
 def test_missing_label_file(tmp_path):
