@@ -1,6 +1,5 @@
 """Every network of the factory: against the facts of the originals, and against net_info."""
 
-import functools
 import importlib.util
 import json
 from types import SimpleNamespace
@@ -18,13 +17,17 @@ from nets import (
   vgg,
 )
 from nets.inception import inception_v1_base, inception_v2_base, inception_v3
-from slim_compat import slim, tf
+from slim_compat import tf
 from slim_errors import UserError
 
 NUM_CLASSES = 10  # of the facts; no layer of any network has ten channels
 RELATIVE_ERROR = 1e-3
 NETS = sorted(nets_factory.networks_map)
 DEEP = {f'resnet_v{v}_{depth}' for v in (1, 2) for depth in (101, 152, 200)}
+LIKE_ANOTHER = {f'mobilenet_v{name}' for name in ('1', '1_075', '1_050', '2', '2_140')} | {
+  'inception_v2',
+  'resnet_v1_50',
+}
 HEAVY = DEEP | {'alexnet_v2', 'overfeat', 'vgg_a', 'vgg_16', 'vgg_19'}
 
 
@@ -42,13 +45,19 @@ def build(name, size=None, batch=2, num_classes=NUM_CLASSES, arguments=None, **o
   return SimpleNamespace(images=images, logits=logits, end_points=end_points)
 
 
-@functools.lru_cache(maxsize=1)
-def training_form(name):
+def of_networks(form, names):
+  """Runs a test for every name with a form of that network, which such tests in turn share."""
+  return pytest.mark.parametrize(form, names, indirect=True, scope='module')
+
+
+@pytest.fixture(scope='module')
+def training_form(request):
   """What the training form of a network holds."""
-  asked = set()
+  name, asked = request.param, set()  # `asked.add` returns None: no layer is frozen
   with tf.Graph().as_default() as graph:
     net = build(name, weight_decay=4e-5, is_training=True, is_frozen=asked.add)
     return SimpleNamespace(
+      name=name,
       variables=[
         [v.op.name, v.shape.as_list(), v in tf.trainable_variables()] for v in tf.global_variables()
       ],
@@ -59,12 +68,13 @@ def training_form(name):
     )
 
 
-@functools.lru_cache(maxsize=1)
-def inference_form(name):
+@pytest.fixture(scope='module')
+def inference_form(request):
   """The graph and the tensors of a network's inference form, for any batch size."""
+  name = request.param
   with tf.Graph().as_default() as graph:
     net = build(name, batch=None)
-    return SimpleNamespace(graph=graph, variables=tf.global_variables(), **vars(net))
+    return SimpleNamespace(name=name, graph=graph, variables=tf.global_variables(), **vars(net))
 
 
 def size_of(shape):
@@ -100,22 +110,22 @@ def test_unknown_name_names_the_nearest(look_up):
     look_up('inception_v33')
 
 
-@pytest.mark.parametrize('name', NETS)
+@of_networks('training_form', NETS)
 class TestTrainingForm:
-  def test_equals_the_facts(self, name, facts_of):
-    facts, form = facts_of(name), training_form(name)
+  def test_equals_the_facts(self, training_form, facts_of):
+    facts, form = facts_of(training_form.name), training_form
     assert form.variables == facts['training_variables']
     assert form.num_regularization_losses == facts['num_regularization_losses']
     assert form.num_update_ops == facts['num_update_ops']
 
-  def test_every_batch_norm_asks_whether_it_is_frozen(self, name):
-    form = training_form(name)
+  def test_every_batch_norm_asks_whether_it_is_frozen(self, training_form):
+    form = training_form
     statistics = {v.rsplit('/', 1)[0] for v, *_ in form.variables if v.endswith('/moving_mean')}
     assert form.batch_norms == statistics
     assert form.num_update_ops == 2 * len(statistics)
 
-  def test_head_and_blocks_hold_every_variable_once_and_in_order(self, name):
-    info, form = net_info.net_info(name), training_form(name)
+  def test_head_and_blocks_hold_every_variable_once_and_in_order(self, training_form):
+    info, form = net_info.net_info(training_form.name), training_form
     scopes = [*info.blocks, *info.head_scopes]
     holders = [[s for s in scopes if v.startswith(f'{s}/')] for v, *_ in form.variables]
     assert all(len(holder) == 1 for holder in holders)
@@ -123,22 +133,22 @@ class TestTrainingForm:
     assert order[: len(info.blocks)] == list(info.blocks)
     assert set(order[len(info.blocks) :]) == set(info.head_scopes)
 
-  def test_head_scopes_are_those_that_depend_on_the_classes(self, name):
-    info, form = net_info.net_info(name), training_form(name)
+  def test_head_scopes_are_those_that_depend_on_the_classes(self, training_form):
+    info, form = net_info.net_info(training_form.name), training_form
     of_classes = [v for v, shape, _ in form.variables if shape[-1] == NUM_CLASSES]
     assert {next(s for s in info.head_scopes if v.startswith(f'{s}/')) for v in of_classes} == set(
       info.head_scopes
     )
 
-  def test_auxiliary_head_is_the_one_named(self, name):
-    aux = net_info.net_info(name).aux_end_point
-    assert [p for p in training_form(name).end_points if 'aux' in p.lower()] == [aux] * bool(aux)
+  def test_auxiliary_head_is_the_one_named(self, training_form):
+    aux = net_info.net_info(training_form.name).aux_end_point
+    assert [p for p in training_form.end_points if 'aux' in p.lower()] == [aux] * bool(aux)
 
 
-@pytest.mark.parametrize('name', slow(NETS, DEEP))
+@of_networks('inference_form', slow(NETS, DEEP))
 class TestInferenceForm:
-  def test_nodes_are_where_net_info_says(self, name):
-    info, form = net_info.net_info(name), inference_form(name)
+  def test_nodes_are_where_net_info_says(self, inference_form):
+    info, form = net_info.net_info(inference_form.name), inference_form
     assert form.images.shape.as_list()[1] == info.default_image_size
     assert form.logits.op.name == info.logits_node
     assert form.logits.shape.as_list() == [None, NUM_CLASSES]
@@ -147,14 +157,14 @@ class TestInferenceForm:
     assert probabilities == ([info.softmax_node] if info.softmax_node else [])
     assert not form.graph.get_collection(tf.GraphKeys.UPDATE_OPS)
 
-  def test_parameters_are_counted(self, name):
-    trainable = [v.shape.as_list() for v in inference_form(name).variables if v.trainable]
+  def test_parameters_are_counted(self, inference_form):
+    trainable = [v.shape.as_list() for v in inference_form.variables if v.trainable]
     per_class = sum(size_of(s) for s in trainable if s[-1] == NUM_CLASSES) // NUM_CLASSES
     total = sum(map(size_of, trainable)) + (1001 - NUM_CLASSES) * per_class
-    assert net_info.net_info(name).num_parameters == round(total / 1e6, 2)
+    assert net_info.net_info(inference_form.name).num_parameters == round(total / 1e6, 2)
 
-  def test_equals_the_facts(self, name, facts_of):
-    facts, form = facts_of(name), inference_form(name)
+  def test_equals_the_facts(self, inference_form, facts_of):
+    facts, form = facts_of(inference_form.name), inference_form
     assert [v.op.name for v in form.variables] == facts['inference_variables']
     assert form.logits.op.name == facts['logits_node']
     assert [(point, tensor.op.name) for point, tensor in form.end_points.items()] == [
@@ -162,9 +172,9 @@ class TestInferenceForm:
     ]
 
 
-@pytest.mark.parametrize('name', slow(NETS, HEAVY))
-def test_numbers_equal_the_facts(name, facts_of, manifest):
-  facts, form = facts_of(name), inference_form(name)
+@of_networks('inference_form', slow(NETS, HEAVY))
+def test_numbers_equal_the_facts(inference_form, facts_of, manifest):
+  facts, form = facts_of(inference_form.name), inference_form
   with tf.Session(graph=form.graph) as session:
     feed = {
       v.initializer.inputs[1]: manifest.fill(v.op.name, v.shape.as_list()) for v in form.variables
@@ -181,7 +191,7 @@ def test_numbers_equal_the_facts(name, facts_of, manifest):
     assert abs(values.std() - point['std']) < RELATIVE_ERROR * point['std'], point
 
 
-@pytest.mark.parametrize('name', slow(NETS, DEEP))
+@pytest.mark.parametrize('name', slow(NETS, DEEP | LIKE_ANOTHER | {'inception_v3'}))
 def test_builds_at_its_smallest_size_and_not_below(name):
   size = net_info.net_info(name).min_image_size
   with tf.Graph().as_default():
@@ -198,24 +208,18 @@ def test_builds_at_its_smallest_size_and_not_below(name):
     ('cifarnet', None, 192, 2),
     ('alexnet_v2', None, 4096, 4),
     ('overfeat', None, 4096, 4),
-    ('vgg_a', None, 4096, 4),
     ('vgg_a', 256, 4096, 4),
-    ('inception_v1', None, 1024, 4),
     ('inception_v1', 256, 1024, 4),
     ('inception_v2', 192, 1024, 4),
     ('inception_v3', None, 2048, 4),
-    ('resnet_v1_50', None, 2048, 4),
     ('resnet_v2_50', 65, 2048, 4),
     ('mobilenet_v1_025', 192, 256, 4),
-    ('mobilenet_v1_050', None, 512, 4),
-    ('mobilenet_v2_035', None, 1280, 4),
-    ('mobilenet_v2_140', 96, 1792, 4),
+    ('mobilenet_v2_035', 96, 1280, 4),
   ],
 )
-@pytest.mark.parametrize('num_classes', [0])
-def test_without_classes_it_gives_features(name, size, channels, rank, num_classes):
+def test_without_classes_it_gives_features(name, size, channels, rank):
   with tf.Graph().as_default():
-    features = build(name, size, num_classes=num_classes).logits
+    features = build(name, size, num_classes=0).logits
     assert features.shape.as_list() == [2, *[1] * (rank - 2), channels]
     heads = net_info.net_info(name).head_scopes
     assert not [v for v in tf.global_variables() if v.op.name.startswith(heads)]
@@ -224,18 +228,19 @@ def test_without_classes_it_gives_features(name, size, channels, rank, num_class
 @pytest.mark.parametrize('name', ['lenet', 'cifarnet', 'mobilenet_v1_025', 'mobilenet_v2_035'])
 def test_every_trainable_variable_gets_a_gradient(name):
   with tf.Graph().as_default(), tf.Session() as session:
-    net = build(name, 32, is_training=True)
+    tf.set_random_seed(0)
+    net = build(name, 64, is_training=True)
     loss = tf.losses.sparse_softmax_cross_entropy([1, 2], net.logits)
     variables = tf.trainable_variables()
     gradients = tf.gradients(loss, variables)
     assert None not in gradients
-    tf.set_random_seed(0)
     session.run(tf.global_variables_initializer())
-    images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3))
-    for variable, value in zip(
-      variables, session.run(gradients, {net.images: images}), strict=True
-    ):
-      assert np.isfinite(value).all() and np.abs(value).max() > 0, variable.op.name
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3))
+    values = session.run(gradients, {net.images: images})
+  # A beta may have the gradient 0: a batch norm further on takes the mean away again.
+  for variable, value in zip(variables, values, strict=True):
+    assert value.any() or variable.op.name.endswith('beta'), variable.op.name
+    assert np.isfinite(value).all(), variable.op.name
 
 
 IMAGE = [2, 224, 224, 3]
@@ -253,7 +258,6 @@ NO_STRIDE_LEFT = {'global_pool': False, 'output_stride': 8, 'spatial_squeeze': F
     (mobilenet_v1.mobilenet_v1_base, {'depth_multiplier': 0.01}, [2, 7, 7, 10]),
     (mobilenet_v1.mobilenet_v1_base, {'depth_multiplier': 0.01, 'min_depth': 16}, [2, 7, 7, 16]),
     (mobilenet_v1.mobilenet_v1_base, {'use_explicit_padding': True}, [2, 7, 7, 1024]),
-    (mobilenet_v2.mobilenet_base, {}, [2, 7, 7, 1280]),
     (mobilenet_v2.mobilenet_base, {'final_endpoint': 'layer_4'}, [2, 56, 56, 24]),
     (mobilenet_v2.mobilenet_base, {'output_stride': 16}, [2, 14, 14, 1280]),
     (mobilenet_v2.mobilenet_base, {'depth_multiplier': 0.5}, [2, 7, 7, 640]),
@@ -267,8 +271,7 @@ NO_STRIDE_LEFT = {'global_pool': False, 'output_stride': 8, 'spatial_squeeze': F
 )
 def test_arguments_of_the_originals(function, arguments, shape):
   with tf.Graph().as_default():
-    with slim.arg_scope(vgg.vgg_arg_scope()):
-      net, _ = function(tf.zeros(IMAGE), **arguments)
+    net, _ = function(tf.zeros(IMAGE), **arguments)
     assert net.shape.as_list() == shape
 
 
@@ -288,7 +291,7 @@ def test_wrong_arguments_are_refused(function, arguments, message):
     function(tf.zeros(IMAGE), **arguments)
 
 
-@pytest.mark.parametrize('name', ['mobilenet_v1_025', 'mobilenet_v2_035', 'inception_v1'])
+@pytest.mark.parametrize('name', ['mobilenet_v1_025', 'mobilenet_v2_035'])
 def test_a_network_can_be_used_twice(name):
   with tf.Graph().as_default():
     build(name)
