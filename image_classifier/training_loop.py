@@ -50,7 +50,7 @@ class Loop:
     self._details = _Every(
       options.save_summaries_secs and max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS)
     )
-    self._rate_mark = time.monotonic(), 0
+    self._first_step, self._rate_mark = 0, (time.monotonic(), 0)
 
   def run(self, first_step):
     """Steps until the last step or a signal, then saves; returns the Result.
@@ -65,14 +65,14 @@ class Loop:
       self._write_checkpoint(0)
       tf.train.write_graph(self._session.graph, options.train_dir, 'graph.pbtxt')
     tf.logging.info('Starting Queues.')
-    self._rate_mark = time.monotonic(), first_step
+    self._first_step, self._rate_mark = first_step, (time.monotonic(), first_step)
     progress = Progress(first_step, last_step, options.batch_size, options.log_every_n_steps)
     saved_step = first_step
     with _stop_signals() as stopped, contextlib.closing(progress):
       while (last_step is None or step < last_step) and not stopped:
         try:
           loss = self._step(step)
-        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+        except tf.errors.OpError:
           if step > saved_step:
             self._write_checkpoint(step)
           raise
@@ -89,9 +89,13 @@ class Loop:
     return Result(step, loss, stopped[0] if stopped else None)
 
   def _step(self, step):
-    """Runs one step with the summaries that are due; returns its loss."""
+    """Runs one step with the summaries that are due; returns its loss.
+
+    The first and the last step have their scalars whatever the clock says.
+    """
     fetches = {'loss': self._graph.train_op}
-    if self._scalars.is_over():
+    is_edge = step in (self._first_step, (self._options.max_number_of_steps or 0) - 1)
+    if self._scalars.is_over() or (is_edge and self._options.save_summaries_secs):
       fetches['scalars'] = self._graph.scalar_summaries
     if self._details.is_over():
       fetches['details'] = self._graph.detail_summaries
@@ -112,7 +116,7 @@ class Loop:
     now, (then, last_step) = time.monotonic(), self._rate_mark
     self._rate_mark = now, step
     rate = (step - last_step) / max(now - then, 1e-9)
-    tf.logging.info('global_step/sec: %g', rate)
+    tf.logging.log_first_n(tf.logging.INFO, 'global_step/sec: %g', 10, rate)
     value = tf.Summary.Value(tag='global_step/sec', simple_value=rate)
     self._writer.add_summary(tf.Summary(value=[value]), step)
 

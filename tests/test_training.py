@@ -164,6 +164,13 @@ def test_tags_for_tensorboard(tiny_dataset, tmp_path, monkeypatch):
     assert tags.get(tag) == 2, (tag, sorted(tags))
 
 
+@pytest.mark.parametrize(('seconds', 'scalars'), [(600, 2), (0, None)])
+def test_a_short_run_has_its_first_and_last_scalars(seconds, scalars, tiny_dataset, tmp_path):
+  options = _options(tiny_dataset, tmp_path, max_number_of_steps=5, save_summaries_secs=seconds)
+  training.train(options)
+  assert _tags(tmp_path).get('total_loss') == scalars
+
+
 def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, model_name='inception_v3', train_image_size=107)
   with tf.Graph().as_default():
