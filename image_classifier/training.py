@@ -73,7 +73,7 @@ def train(options):
       if resumed:
         saver.recover_last_checkpoints(_all_checkpoints(options.train_dir))
       try:
-        return Loop(options, graph, session, saver).run(first_step)
+        return Loop(options, graph, session, saver, first_step).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         raise inputs.damaged_record(dataset, options.labels_offset) or error from None
 

@@ -41,7 +41,7 @@ class _Every:
 class Loop:
   """The steps of one run: its session, its files and its clocks."""
 
-  def __init__(self, options, graph, session, saver):
+  def __init__(self, options, graph, session, saver, first_step):
     self._options, self._graph, self._session, self._saver = options, graph, session, saver
     self._prefix = os.path.join(options.train_dir, 'model.ckpt')
     self._writer = tf.summary.FileWriter(options.train_dir, session.graph)
@@ -50,22 +50,22 @@ class Loop:
     self._details = _Every(
       options.save_summaries_secs and max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS)
     )
-    self._first_step, self._rate_mark = 0, (time.monotonic(), 0)
+    self._first_step, self._rate_mark = first_step, (time.monotonic(), first_step)
 
-  def run(self, first_step):
+  def run(self):
     """Steps until the last step or a signal, then saves; returns the Result.
 
     Raises:
       RunError: when the loss or a weight is not a number any more; nothing is saved then.
       tf.errors.OpError: when a batch cannot be made; what was learnt is saved.
     """
-    options = self._options
+    options, first_step = self._options, self._first_step
     step, loss, last_step = first_step, None, options.max_number_of_steps
     if first_step == 0:
       self._write_checkpoint(0)
       tf.train.write_graph(self._session.graph, options.train_dir, 'graph.pbtxt')
     tf.logging.info('Starting Queues.')
-    self._first_step, self._rate_mark = first_step, (time.monotonic(), first_step)
+    self._rate_mark = time.monotonic(), first_step
     progress = Progress(first_step, last_step, options.batch_size, options.log_every_n_steps)
     saved_step = first_step
     with _stop_signals() as stopped, contextlib.closing(progress):
