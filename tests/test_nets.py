@@ -1,5 +1,6 @@
 """Every network of the factory: against the facts of the originals, and against net_info."""
 
+import functools
 import importlib.util
 import json
 from types import SimpleNamespace
@@ -225,7 +226,7 @@ def test_without_classes_it_gives_features(name, size, channels, rank):
     assert not [v for v in tf.global_variables() if v.op.name.startswith(heads)]
 
 
-@pytest.mark.parametrize('name', ['lenet', 'cifarnet', 'mobilenet_v1_025', 'mobilenet_v2_035'])
+@pytest.mark.parametrize('name', ['lenet', 'cifarnet', 'mobilenet_v2_035'])
 def test_every_trainable_variable_gets_a_gradient(name):
   with tf.Graph().as_default(), tf.Session() as session:
     tf.set_random_seed(0)
@@ -244,28 +245,38 @@ def test_every_trainable_variable_gets_a_gradient(name):
 
 
 IMAGE = [2, 224, 224, 3]
-NO_STRIDE_LEFT = {'global_pool': False, 'output_stride': 8, 'spatial_squeeze': False}
+mobilenet_v1_to_4 = functools.partial(
+  mobilenet_v1.mobilenet_v1_base, final_endpoint='Conv2d_4_pointwise'
+)
+mobilenet_v2_to_4 = functools.partial(mobilenet_v2.mobilenet_base, final_endpoint='layer_4')
 
 
 @pytest.mark.parametrize(
   'function, arguments, shape',
   [
-    (inception_v1_base, {'final_endpoint': 'Mixed_4c'}, [2, 14, 14, 512]),
-    (inception_v2_base, {'depth_multiplier': 0.5}, [2, 7, 7, 512]),
+    (inception_v1_base, {'final_endpoint': 'Mixed_3b'}, [2, 28, 28, 256]),
+    (
+      inception_v2_base,
+      {'final_endpoint': 'Mixed_3b', 'depth_multiplier': 0.5},
+      [2, 28, 28, 128],
+    ),
     (inception_v3, {'create_aux_logits': False, 'spatial_squeeze': False}, [2, 1, 1, 1000]),
-    (mobilenet_v1.mobilenet_v1_base, {'final_endpoint': 'Conv2d_0'}, [2, 112, 112, 32]),
     (mobilenet_v1.mobilenet_v1_base, {'output_stride': 8}, [2, 28, 28, 1024]),
-    (mobilenet_v1.mobilenet_v1_base, {'depth_multiplier': 0.01}, [2, 7, 7, 10]),
-    (mobilenet_v1.mobilenet_v1_base, {'depth_multiplier': 0.01, 'min_depth': 16}, [2, 7, 7, 16]),
-    (mobilenet_v1.mobilenet_v1_base, {'use_explicit_padding': True}, [2, 7, 7, 1024]),
-    (mobilenet_v2.mobilenet_base, {'final_endpoint': 'layer_4'}, [2, 56, 56, 24]),
+    (mobilenet_v1_to_4, {}, [2, 28, 28, 256]),
+    (mobilenet_v1_to_4, {'depth_multiplier': 0.01}, [2, 28, 28, 8]),
+    (mobilenet_v1_to_4, {'depth_multiplier': 0.01, 'min_depth': 16}, [2, 28, 28, 16]),
+    (mobilenet_v1_to_4, {'use_explicit_padding': True}, [2, 28, 28, 256]),
     (mobilenet_v2.mobilenet_base, {'output_stride': 16}, [2, 14, 14, 1280]),
-    (mobilenet_v2.mobilenet_base, {'depth_multiplier': 0.5}, [2, 7, 7, 640]),
-    (mobilenet_v2.mobilenet_base, {'depth_multiplier': 0.1, 'min_depth': 24}, [2, 7, 7, 128]),
-    (mobilenet_v2.mobilenet_base, {'depth_multiplier': 0.1, 'divisible_by': 5}, [2, 7, 7, 130]),
-    (mobilenet_v2.mobilenet_base, {'use_explicit_padding': True}, [2, 7, 7, 1280]),
-    (resnet_v1.resnet_v1_50, {'num_classes': 10, **NO_STRIDE_LEFT}, [2, 28, 28, 10]),
-    (resnet_v2.resnet_v2_50, {'num_classes': 10, **NO_STRIDE_LEFT}, [2, 28, 28, 10]),
+    (mobilenet_v2_to_4, {}, [2, 56, 56, 24]),
+    (mobilenet_v2_to_4, {'depth_multiplier': 0.5}, [2, 56, 56, 16]),
+    (mobilenet_v2_to_4, {'depth_multiplier': 0.1, 'min_depth': 24}, [2, 56, 56, 24]),
+    (mobilenet_v2_to_4, {'depth_multiplier': 0.5, 'divisible_by': 5}, [2, 56, 56, 15]),
+    (mobilenet_v2_to_4, {'use_explicit_padding': True}, [2, 56, 56, 24]),
+    (
+      resnet_v2.resnet_v2_50,
+      {'num_classes': 10, 'global_pool': False, 'output_stride': 8, 'spatial_squeeze': False},
+      [2, 28, 28, 10],
+    ),
     (vgg.vgg_a, {'fc_conv_padding': 'SAME', 'spatial_squeeze': False}, [2, 7, 7, 1000]),
   ],
 )
