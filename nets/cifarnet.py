@@ -1,7 +1,6 @@
 """The small network of Alex Krizhevsky's CIFAR-10 experiments, with dropout.
 
-Source: https://code.google.com/archive/p/cuda-convnet/ (layers-conv-local and the TensorFlow
-CIFAR-10 tutorial, which took it over)
+Source: Krizhevsky, cuda-convnet, https://code.google.com/archive/p/cuda-convnet/
 """
 
 from slim_compat import slim, tf

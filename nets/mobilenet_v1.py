@@ -192,10 +192,8 @@ mobilenet_v1.default_image_size = 224
 
 
 def _of_width(depth_multiplier):
-  network = functools.wraps(mobilenet_v1)(
-    functools.partial(mobilenet_v1, depth_multiplier=depth_multiplier)
-  )
-  return network
+  network = functools.partial(mobilenet_v1, depth_multiplier=depth_multiplier)
+  return functools.wraps(mobilenet_v1)(network)
 
 
 mobilenet_v1_075 = _of_width(0.75)
