@@ -36,11 +36,11 @@ SMALL_NET = {
   'train_image_size': 96,
   'preprocessing_name': 'cifarnet',
 }
-# The head of a pretrained net, as in the satellite tutorial.
+# The head of a pretrained net, at the rate of research/slim's recipes.
 HEAD_ONLY = {
   'finetune': 'head',
   'max_number_of_steps': 200,
-  'learning_rate': 0.001,
+  'learning_rate': 0.01,
   'learning_rate_decay_type': 'fixed',
 }
 

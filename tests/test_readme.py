@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import os
 import pathlib
 import re
 import shlex
@@ -69,3 +70,10 @@ def test_the_readmes_main_job_runs_in_its_order(tmp_path):
     )
     assert done.returncode == 0, f'{words}: {done.stderr}'
   assert 'score = ' in done.stdout
+
+  text = (REPO / 'README.md').read_text(encoding='utf-8')
+  snippet = re.search(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL).group(1)
+  (tmp_path / 'picture.jpg').write_bytes((tmp_path / job[-1][-1]).read_bytes())
+  snippet += "assert len(predictions) == 1 and 'water' in str(predictions[0])\n"
+  environment = {**os.environ, 'PYTHONPATH': str(REPO)}
+  subprocess.run([sys.executable, '-c', snippet], cwd=tmp_path, env=environment, check=True)
