@@ -70,6 +70,10 @@ with _native_stderr_held():
 # Graph mode is what this project is made of; being told so at every start helps nobody.
 deprecation._PRINT_DEPRECATION_WARNINGS = False
 warnings.filterwarnings('ignore', message=r'`(layer\.apply|tf\.layers\.\w+)` is deprecated')
+# tf_slim says so of every net that is built without weight decay.
+logging.getLogger('tensorflow').addFilter(
+  lambda record: record.msg != 'Scale of 0 disables regularizer.'
+)
 tf.disable_v2_behavior()
 tf.logging.set_verbosity(_LOG_LEVEL)
 

@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from image_classifier import checkpoints, inputs, metrics, reports, restoring
-from nets import nets_factory
+from nets import net_info, nets_factory
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
@@ -128,6 +128,7 @@ def predict(
   with tf.Graph().as_default(), tf.Session() as session:
     network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=False)
     image_size = image_size or network_fn.default_image_size
+    net_info.check_image_size(model_name, image_size)
     batch = inputs.evaluation_batches(
       dataset,
       preprocessing_factory.get_preprocessing(preprocessing_name, False, use_grayscale),

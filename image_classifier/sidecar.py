@@ -90,11 +90,7 @@ def facts_of_net(
   info = net_info.net_info(model_name)
   image_size = image_size or info.default_image_size
   preprocessing_name = preprocessing_name or model_name
-  if image_size < info.min_image_size:
-    raise UserError(
-      f'--image_size={image_size} is too small for {model_name}, '
-      f'which needs {info.min_image_size} pixels or more.'
-    )
+  net_info.check_image_size(model_name, image_size)
   return {
     'format_version': _FORMAT_VERSION,
     'model_name': model_name,

@@ -17,7 +17,7 @@ from image_classifier import (
 )
 from image_classifier.training_loop import Loop
 from nets import nets_factory
-from nets.net_info import net_info
+from nets.net_info import check_image_size, net_info
 from slim_compat import tf
 from slim_errors import UserError, unknown
 
@@ -84,6 +84,8 @@ def _check(options):
     raise UserError('You must supply the dataset directory with --dataset_dir.')
   if options.model_name not in nets_factory.networks_map:
     raise unknown('model_name', options.model_name, nets_factory.networks_map)
+  if options.train_image_size is not None:
+    check_image_size(options.model_name, options.train_image_size)
   if options.batch_norm not in training_graph.BATCH_NORM_MODES:
     raise unknown('batch_norm', options.batch_norm, training_graph.BATCH_NORM_MODES)
   for name in ('batch_size', 'num_readers', 'num_preprocessing_threads', 'log_every_n_steps'):

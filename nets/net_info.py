@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from slim_errors import unknown
+from slim_errors import UserError, unknown
 
 
 class NetInfo(NamedTuple):
@@ -181,3 +181,12 @@ def net_info(name):
   if name not in NET_INFO:
     raise unknown('model_name', name, NET_INFO)
   return NET_INFO[name]
+
+
+def check_image_size(name, image_size):
+  """Raises UserError when a network cannot be built for images of `image_size` pixels a side."""
+  smallest = net_info(name).min_image_size
+  if image_size < smallest:
+    raise UserError(
+      f'{name} cannot take images of {image_size} pixels a side: give at least {smallest}.'
+    )

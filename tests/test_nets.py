@@ -111,7 +111,7 @@ def test_unknown_name_names_the_nearest(look_up):
     look_up('inception_v33')
 
 
-@of_networks('training_form', NETS)
+@of_networks('training_form', slow(NETS, DEEP))
 class TestTrainingForm:
   def test_equals_the_facts(self, training_form, facts_of):
     facts, form = facts_of(training_form.name), training_form

@@ -444,6 +444,7 @@ def test_several_machines_are_refused(flag, tiny_dataset, tmp_path, capsys):
   [
     (['--model_name=lenett'], "Unknown model_name 'lenett': did you mean 'lenet'?"),
     (['--optimizer=adm'], "Unknown optimizer 'adm'"),
+    (['--train_image_size=3'], 'lenet cannot take images of 3 pixels a side: give at least 4'),
     (['--batch_size=0'], '--batch_size=0 must be at least 1'),
     (['--dataset_dir='], 'You must supply the dataset directory with --dataset_dir'),
     (['--dataset_split_name=tst'], 'tst'),
