@@ -153,7 +153,7 @@ def test_classes_of_a_data_set_folder(tmp_path, tiny_dataset):
     ),
     (['--output_file=g', '--is_video_model', '--num_frames=8'], 'inception_v3 is not a video net'),
     (['--output_file=g', '--image_size=0'], '--image_size=0 must be 1 or more'),
-    (['--output_file=g', '--image_size=40'], 'inception_v3, which needs'),
+    (['--output_file=g', '--image_size=40'], 'inception_v3 cannot take images of 40 pixels'),
     (['--output_file=g', '--labels_offset=1001'], 'leaves none of the 1001 classes'),
     (['--output_file=g', '--labels_offset=-1'], 'must be 0 or more'),
     (['--output_file=g', '--train_dir=nowhere'], 'nowhere has no run.json'),
