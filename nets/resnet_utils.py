@@ -86,6 +86,53 @@ def head(net, end_points, scope, num_classes, global_pool, spatial_squeeze):
   return net
 
 
+# Units of the four blocks, by the number of layers.
+UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
+
+
+def of_depth(resnet, block, num_layers):
+  """Returns the function of a ResNet of so many layers: `resnet_v1_50` and its like.
+
+  Args:
+    resnet: `resnet_v1` or `resnet_v2`; the returned function has its arguments but the blocks.
+    block: `resnet_v1_block` or `resnet_v2_block`.
+    num_layers: a key of UNITS.
+  """
+  name = f'{resnet.__name__}_{num_layers}'
+
+  def network(
+    inputs,
+    num_classes=None,
+    is_training=True,
+    global_pool=True,
+    output_stride=None,
+    spatial_squeeze=True,
+    reuse=None,
+    scope=name,
+  ):
+    depths, strides = (64, 128, 256, 512), (2, 2, 2, 1)
+    blocks = [
+      block(f'block{i}', *facts)
+      for i, facts in enumerate(zip(depths, UNITS[num_layers], strides, strict=True), 1)
+    ]
+    return resnet(
+      inputs,
+      blocks,
+      num_classes,
+      is_training,
+      global_pool,
+      output_stride,
+      spatial_squeeze=spatial_squeeze,
+      reuse=reuse,
+      scope=scope,
+    )
+
+  network.__name__ = network.__qualname__ = name
+  network.__doc__ = f'Builds ResNet-{num_layers}; arguments and results as `{resnet.__name__}`.'
+  network.default_image_size = resnet.default_image_size
+  return network
+
+
 def resnet_arg_scope(
   weight_decay=0.0001,
   batch_norm_decay=0.997,
