@@ -54,7 +54,8 @@ _start.string(
 _start.string(
   'checkpoint_exclude_scopes',
   None,
-  'Comma-separated; variables that start with one are not restored. A head of another size never is.',
+  'Comma-separated; variables that start with one are not restored. A head of another size never '
+  'is.',
 )
 _start.string(
   'trainable_scopes',
@@ -64,7 +65,7 @@ _start.string(
 _start.string(
   'finetune',
   None,
-  'Instead of --trainable_scopes: head, all, or from:SCOPE for a block of the net and all after it.',
+  'Instead of --trainable_scopes: head, all, or from:SCOPE for a block of the net and what follows.',
 )
 _start.boolean(
   'ignore_missing_vars', False, 'Variables that the checkpoint lacks start new instead of an error.'

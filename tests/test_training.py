@@ -512,19 +512,16 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path, capsy
 
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_exits(number, code, tiny_dataset, tmp_path):
-  process = subprocess.Popen(
-    [
-      *[sys.executable, REPO / 'train_image_classifier.py', f'--train_dir={tmp_path}'],
-      *[f'--dataset_dir={tiny_dataset}', '--model_name=lenet', '--log_every_n_steps=1'],
-    ],
-    stderr=subprocess.PIPE,
-    stdout=subprocess.DEVNULL,
-    text=True,
-  )
-  for line in process.stderr:
-    if 'global step 3:' in line:
-      process.send_signal(number)
-      break
-  rest = process.stderr.read()
-  assert process.wait(60) == code, rest
+  command_line = [
+    *[sys.executable, REPO / 'train_image_classifier.py', f'--train_dir={tmp_path}'],
+    *[f'--dataset_dir={tiny_dataset}', '--model_name=lenet', '--log_every_n_steps=1'],
+  ]
+  quiet = {'stderr': subprocess.PIPE, 'stdout': subprocess.DEVNULL, 'text': True}
+  with subprocess.Popen(command_line, **quiet) as process:
+    for line in process.stderr:
+      if 'global step 3:' in line:
+        process.send_signal(number)
+        break
+    rest = process.stderr.read()
+    assert process.wait(60) == code, rest
   assert checkpoints.step_of(checkpoints.latest(str(tmp_path))) >= 3
