@@ -65,7 +65,7 @@ _start.string(
 _start.string(
   'finetune',
   None,
-  'Instead of --trainable_scopes: head, all, or from:SCOPE for a block of the net and what follows.',
+  'Instead of --trainable_scopes: head, all, or from:SCOPE for a block of the net and the rest.',
 )
 _start.boolean(
   'ignore_missing_vars', False, 'Variables that the checkpoint lacks start new instead of an error.'
