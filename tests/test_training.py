@@ -271,6 +271,19 @@ def test_a_frozen_trunk_is_frozen_with_its_statistics(
   assert head - _changed(start, end) == {name for name in head if name.endswith('RMSProp')} & set()
 
 
+def test_overlapping_scopes_train_a_variable_once(tiny_dataset, tmp_path):
+  from datasets import dataset_factory
+
+  dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+  options = _options(
+    tiny_dataset, tmp_path, trainable_scopes='LeNet/fc4,LeNet/fc4/weights,LeNet/fc'
+  )
+  with tf.Graph().as_default() as graph:
+    training_graph.build(options, dataset, 28)
+    updates = [op for op in graph.get_operations() if op.type == 'ApplyRMSProp']
+  assert len(updates) == 4  # weights and biases of fc3 and fc4
+
+
 def test_batch_norm_update_is_the_old_way(mobilenet_checkpoint, tiny_dataset, tmp_path):
   how = ['--finetune=head', '--batch_norm=update']
   assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *how) == 0
