@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from conftest import REPO, TINY_CLASSES
 
 import train_image_classifier
+from datasets import dataset_factory
 from image_classifier import checkpoints, command, training, training_graph
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
@@ -174,9 +176,7 @@ def test_a_short_run_has_its_first_and_last_scalars(seconds, scalars, tiny_datas
 def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, model_name='inception_v3', train_image_size=107)
   with tf.Graph().as_default():
-    from datasets import dataset_factory
-
-    dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+      dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
     training_graph.build(options, dataset, 107)
     names = {loss.op.name for loss in tf.losses.get_losses()}
   assert names == {'aux_loss/value', 'softmax_cross_entropy_loss/value'}
@@ -196,8 +196,6 @@ def test_the_same_command_goes_on(lenet_run, tiny_dataset, tmp_path, caplog):
 
 
 def _copy(run, tmp_path):
-  import shutil
-
   return shutil.copytree(run, tmp_path / 'copy')
 
 
@@ -272,8 +270,6 @@ def test_a_frozen_trunk_is_frozen_with_its_statistics(
 
 
 def test_overlapping_scopes_train_a_variable_once(tiny_dataset, tmp_path):
-  from datasets import dataset_factory
-
   dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
   options = _options(
     tiny_dataset, tmp_path, trainable_scopes='LeNet/fc4,LeNet/fc4/weights,LeNet/fc'
