@@ -176,7 +176,7 @@ def test_a_short_run_has_its_first_and_last_scalars(seconds, scalars, tiny_datas
 def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, model_name='inception_v3', train_image_size=107)
   with tf.Graph().as_default():
-      dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+    dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
     training_graph.build(options, dataset, 107)
     names = {loss.op.name for loss in tf.losses.get_losses()}
   assert names == {'aux_loss/value', 'softmax_cross_entropy_loss/value'}
