@@ -1,9 +1,12 @@
 """How a person follows training: a bar on a terminal, research/slim's lines elsewhere."""
 
+import contextlib
+import logging
 import sys
 import time
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from slim_compat import tf
 
@@ -20,9 +23,12 @@ class Progress:
   def __init__(self, first_step, last_step, batch_size, log_every_n_steps):
     self._batch_size = batch_size
     self._every = max(1, log_every_n_steps)
-    self._bar = None
+    self._bar, self._shown = None, contextlib.ExitStack()
     if sys.stderr.isatty():
-      self._bar = tqdm(total=last_step, initial=first_step, unit='step', dynamic_ncols=True)
+      bar = tqdm(total=last_step, initial=first_step, unit='step', dynamic_ncols=True)
+      self._bar = self._shown.enter_context(bar)
+      messages = logging_redirect_tqdm([logging.getLogger('tensorflow')])  # above the bar
+      self._shown.enter_context(messages)
     self._mark = time.monotonic(), first_step
 
   def step(self, step, loss):
@@ -42,5 +48,5 @@ class Progress:
       tf.logging.info('global step %d: loss = %.4f (%.3f sec/step)', step, loss, seconds)
 
   def close(self):
-    if self._bar is not None:
-      self._bar.close()
+    """Ends the bar."""
+    self._shown.close()

@@ -134,6 +134,16 @@ def test_the_old_lines(tiny_dataset, tmp_path):
   assert '30 images of 3 classes' in done.stdout
 
 
+def test_a_terminal_shows_a_bar_instead_of_lines(
+  tiny_dataset, tmp_path, monkeypatch, capsys, caplog
+):
+  monkeypatch.setattr('sys.stderr.isatty', lambda: True)
+  assert _train(tmp_path, tiny_dataset, '--log_every_n_steps=2', steps=4) == 0
+  bar = capsys.readouterr().err.replace('\r', '\n')
+  assert '| 4/4 [' in bar and 'step/s' in bar and ' images/s' in bar and 'loss ' in bar
+  assert not any(line.startswith('global step ') for line in caplog.messages)
+
+
 def _options(dataset_dir, train_dir, **settings):
   settings = {'model_name': 'lenet', 'batch_size': 5, 'max_number_of_steps': 2, **settings}
   return TrainingOptions(train_dir=str(train_dir), dataset_dir=str(dataset_dir), **settings)
