@@ -438,6 +438,16 @@ def test_settings_change_the_first_loss(tiny_dataset, tmp_path):
   assert all(abs(loss - usual) > 1e-4 for loss in others), others
 
 
+def test_the_same_seed_gives_the_same_weights(tiny_dataset, tmp_path):
+  for name, seed in (('first', 1), ('again', 1), ('other', 2)):
+    training.train(_options(tiny_dataset, tmp_path / name, model_name='cifarnet', seed=seed))
+  first, again, other = (
+    _values(tmp_path / name / 'model.ckpt-2') for name in ('first', 'again', 'other')
+  )
+  assert _changed(first, again) == set()
+  assert 'CifarNet/conv1/weights' in _changed(first, other)
+
+
 @pytest.mark.parametrize(
   'flag',
   [
