@@ -24,7 +24,6 @@ class TrainingGraph(typing.NamedTuple):
 
   train_op: typing.Any  # one step; its value is the total loss, float32 scalar
   learning_rate: typing.Any  # float32 scalar
-  global_step: typing.Any  # int64 variable
   is_finite: typing.Any  # bool scalar: whether every trained weight is a number
   scalar_summaries: typing.Any  # serialized, cheap
   detail_summaries: typing.Any  # serialized, histograms and pictures
@@ -47,9 +46,9 @@ def build(options, dataset, image_size, first_step=0):
   Returns:
     TrainingGraph.
   """
-  global_step = tf.train.get_or_create_global_step()
   num_classes = dataset.num_classes - options.labels_offset
   patterns = trainable_patterns(options)
+  images, labels, initializer = _batches(options, dataset, image_size, first_step)
   network_fn = nets_factory.get_network_fn(
     options.model_name,
     num_classes=num_classes,
@@ -58,29 +57,13 @@ def build(options, dataset, image_size, first_step=0):
     batch_norm_decay=batch_norm_decay(options),
     is_frozen=_frozen_batch_norm(options.batch_norm, patterns),
   )
-  preprocessing_fn = preprocessing_factory.get_preprocessing(
-    options.preprocessing_name or options.model_name,
-    is_training=True,
-    use_grayscale=options.use_grayscale,
-  )
-  with tf.device('/cpu:0'):
-    images, labels, initializer = inputs.training_batches(
-      dataset,
-      preprocessing_fn,
-      options.batch_size,
-      image_size,
-      labels_offset=options.labels_offset,
-      num_readers=options.num_readers,
-      num_threads=options.num_preprocessing_threads,
-      seed=options.seed,
-      start_step=first_step,
-    )
   logits, end_points = network_fn(images)
   one_hot = slim.one_hot_encoding(labels, num_classes)
   classification_loss = _classification_loss(logits, end_points, one_hot, options)
   regularization_loss = tf.losses.get_regularization_loss()
   total_loss = tf.add(classification_loss, regularization_loss, name='total_loss')
 
+  global_step = tf.train.get_or_create_global_step()
   rate = optimization.learning_rate(options, dataset.num_samples, global_step)
   model_variables = slim.get_model_variables()
   trained = _trained_variables(patterns)
@@ -97,7 +80,6 @@ def build(options, dataset, image_size, first_step=0):
   return TrainingGraph(
     train_op=train_op,
     learning_rate=rate,
-    global_step=global_step,
     is_finite=tf.reduce_all([tf.reduce_all(tf.is_finite(v)) for v in trained]),
     scalar_summaries=summaries.scalars(rate, losses),
     detail_summaries=summaries.details(images, end_points, model_variables),
@@ -131,6 +113,26 @@ def batch_norm_decay(options):
     return _MAX_BATCH_NORM_DECAY
   fitted = 1 - _BATCH_NORM_TIME_CONSTANTS / steps
   return min(_MAX_BATCH_NORM_DECAY, max(_MIN_BATCH_NORM_DECAY, fitted))
+
+
+def _batches(options, dataset, image_size, first_step):
+  preprocessing_fn = preprocessing_factory.get_preprocessing(
+    options.preprocessing_name or options.model_name,
+    is_training=True,
+    use_grayscale=options.use_grayscale,
+  )
+  with tf.device('/cpu:0'):
+    return inputs.training_batches(
+      dataset,
+      preprocessing_fn,
+      options.batch_size,
+      image_size,
+      labels_offset=options.labels_offset,
+      num_readers=options.num_readers,
+      num_threads=options.num_preprocessing_threads,
+      seed=options.seed,
+      start_step=first_step,
+    )
 
 
 def _frozen_batch_norm(mode, patterns):

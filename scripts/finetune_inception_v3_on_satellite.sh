@@ -5,6 +5,9 @@
 # 3. trains all layers from there, and evaluates them,
 # 4. exports and freezes the net, and classifies a tile.
 # A run that was stopped goes on where it left off.
+# Expect, on two cores of a server CPU without AMX at batch 32: 2.1 s a step of the head, 7.5 s a step
+# of all layers, 65 s an evaluation of 960 tiles. After 200 steps of the head 33 % of the validation
+# tiles were right, after 75 steps of all layers from the checkpoint, at a rate of 0.001, 46 %.
 #
 #   scripts/finetune_inception_v3_on_satellite.sh IMAGES CHECKPOINT [OUTPUT]
 set -euo pipefail
