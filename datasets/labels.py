@@ -52,6 +52,17 @@ def read_class_names(path):
   return names
 
 
+def class_names(dataset, labels_offset=0):
+  """Returns the names of a net's classes; a class without a name gets its label.
+
+  Args:
+    dataset: slim.dataset.Dataset.
+    labels_offset: the first label that the net knows.
+  """
+  names = dataset.labels_to_names or {}
+  return [str(names.get(label, label)) for label in range(labels_offset, dataset.num_classes)]
+
+
 def find_labels(folder):
   """Returns the path of the label file in a folder, label.txt before labels.txt, or None."""
   for name in (LABEL_FILE, SLIM_LABEL_FILE):

@@ -66,17 +66,21 @@ def latest(folder):
   The folder's `checkpoint` file says which is newest; its paths count by their base names, so that
   a moved folder still works. Without that file the highest step counts.
   """
-  state = tf.train.get_checkpoint_state(folder)
-  names = [os.path.basename(path) for path in state.all_model_checkpoint_paths] if state else []
   by_step = sorted(
-    (_PART.sub('', os.path.basename(path)) for path in glob.glob(f'{glob.escape(folder)}/*.index')),
-    key=lambda name: step_of(name) or 0,
+    (_PART.sub('', path) for path in glob.glob(f'{glob.escape(folder)}/*.index')),
+    key=lambda prefix: step_of(prefix) or 0,
   )
-  for name in reversed(names or by_step):
-    prefix = os.path.join(folder, name)
+  for prefix in reversed(listed(folder) or by_step):
     if not missing_parts(prefix):
       return prefix
   return None
+
+
+def listed(folder):
+  """Returns the prefixes that the folder's `checkpoint` file lists, oldest first."""
+  state = tf.train.get_checkpoint_state(folder)
+  paths = state.all_model_checkpoint_paths if state else []
+  return [os.path.join(folder, os.path.basename(path)) for path in paths]
 
 
 def step_of(prefix):

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import tqdm
 
+from datasets import labels as label_files
 from image_classifier import checkpoints, inputs, metrics, reports, restoring
 from nets import net_info, nets_factory
 from preprocessing import preprocessing_factory
@@ -65,7 +66,7 @@ def evaluate(
   if eval_dir:
     _make_folder(eval_dir)
   predictions = predict(checkpoint_path, dataset, model_name, **settings)
-  names = class_names(dataset, settings.get('labels_offset', 0))
+  names = label_files.class_names(dataset, settings.get('labels_offset', 0))
   labels, logits = predictions.labels, predictions.logits
   figures = {
     **(about or {}),
@@ -167,12 +168,6 @@ def predict(
   return Predictions(files, rows['labels'], rows['logits'], facts)
 
 
-def class_names(dataset, labels_offset=0):
-  """Returns the names of the network's classes; a class without a name gets its number."""
-  names = dataset.labels_to_names or {}
-  return [str(names.get(label, label)) for label in range(labels_offset, dataset.num_classes)]
-
-
 def check_same_data(record, dataset, dataset_dir, fingerprint):
   """Raises UserError when the data set is not the one a checkpoint was trained for.
 
@@ -188,7 +183,7 @@ def check_same_data(record, dataset, dataset_dir, fingerprint):
   trained = record.get('class_names')
   if trained:
     labels_offset = record.get('labels_offset', 0)
-    present = class_names(dataset, labels_offset)
+    present = label_files.class_names(dataset, labels_offset)
     for label, (old, new) in enumerate(itertools.zip_longest(trained, present), labels_offset):
       if old != new:
         raise UserError(

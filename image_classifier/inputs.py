@@ -43,7 +43,8 @@ def training_batches(
     labels: int64 tensor [batch_size].
     initializer: operation to run once before the first batch.
   """
-  files, buffer_size = _shards(dataset), _shuffle_buffer(dataset)
+  files = _shards(dataset)
+  buffer_size = _shuffle_buffer(files, dataset.num_samples)
   first_epoch, skipped = divmod(start_step * batch_size, dataset.num_samples)
 
   def epoch_records(epoch):
@@ -142,8 +143,8 @@ def _shards(dataset):
   return files
 
 
-def _shuffle_buffer(dataset):
+def _shuffle_buffer(files, num_samples):
   """Returns how many records to shuffle at a time: all of them when their bytes fit in memory."""
-  total_bytes = sum(os.path.getsize(path) for path in _shards(dataset))
+  total_bytes = sum(os.path.getsize(path) for path in files)
   share = min(1.0, _SHUFFLE_BYTES / max(total_bytes, 1))
-  return max(1, int(dataset.num_samples * share))
+  return max(1, int(num_samples * share))

@@ -53,7 +53,8 @@ def _check_names(checkpoint, saved, wanted, model_name):
   if not missing:
     return
   shown = ', '.join(missing[:3]) + (', ...' if len(missing) > 3 else '')
-  if all(name.startswith(_heads(model_name)) for name in missing):
+  heads = net_info.net_info(model_name).head_prefixes
+  if all(name.startswith(heads) for name in missing):
     raise UserError(
       f'{checkpoint} holds {model_name} without its last layer ({shown}), so it knows no classes: '
       'fine-tune it with train_image_classifier.py first.'
@@ -70,17 +71,13 @@ def _check_names(checkpoint, saved, wanted, model_name):
   )
 
 
-def _heads(model_name):
-  return tuple(f'{scope}/' for scope in net_info.net_info(model_name).head_scopes)
-
-
 def _holds(saved, blocks):
   """Whether every block of a net has a variable in the checkpoint."""
   return all(any(name.startswith(f'{block}/') for name in saved) for block in blocks)
 
 
 def _check_shapes(checkpoint, saved, wanted, model_name):
-  heads = _heads(model_name)
+  heads = net_info.net_info(model_name).head_prefixes
   for name, variable in wanted.items():
     there, here = list(saved[name]), variable.shape.as_list()
     if there == here:

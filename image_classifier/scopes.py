@@ -16,10 +16,6 @@ def matches_any(name, patterns):
   return any(re.match(pattern, name) for pattern in patterns)
 
 
-def starts_with_any(name, prefixes):
-  return any(name.startswith(prefix) for prefix in prefixes)
-
-
 def finetune_scopes(spec, net_info):
   """Works out the scopes to train from `--finetune`.
 
@@ -32,9 +28,8 @@ def finetune_scopes(spec, net_info):
   """
   if spec == 'all':
     return None
-  head = tuple(scope + '/' for scope in net_info.head_scopes)
   if spec == 'head':
-    return head
+    return net_info.head_prefixes
   kind, _, name = spec.partition(':')
   if kind != 'from' or not name:
     raise UserError(f'--finetune={spec} is not one of head, from:SCOPE and all.')
@@ -46,7 +41,7 @@ def finetune_scopes(spec, net_info):
     start = short_names.index(name)
   else:
     raise unknown('scope in --finetune=from:', name, short_names)
-  return tuple(block + '/' for block in blocks[start:]) + head
+  return tuple(block + '/' for block in blocks[start:]) + net_info.head_prefixes
 
 
 def check_trainable_scopes(patterns, trainable_names):

@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 
-from datasets import dataset_factory
+from datasets import dataset_factory, labels
 from image_classifier import (
   checkpoints,
   inputs,
@@ -71,7 +71,10 @@ def train(options):
       if start:
         restore.restore(session, start)
       if resumed:
-        saver.recover_last_checkpoints(_all_checkpoints(options.train_dir))
+        kept = [
+          p for p in checkpoints.listed(options.train_dir) if not checkpoints.missing_parts(p)
+        ]
+        saver.recover_last_checkpoints(kept)
       try:
         return Loop(options, graph, session, saver, first_step).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
@@ -108,14 +111,10 @@ def _make_folder(train_dir):
 def _describe(options, dataset):
   """Returns the record of the run: what it is, and every flag as resolved."""
   num_classes = dataset.num_classes - options.labels_offset
-  names = dataset.labels_to_names or {}
   return {
     'model_name': options.model_name,
     'num_classes': num_classes,
-    'class_names': [
-      names.get(i + options.labels_offset, str(i + options.labels_offset))
-      for i in range(num_classes)
-    ],
+    'class_names': labels.class_names(dataset, options.labels_offset),
     'labels_offset': options.labels_offset,
     'image_size': options.train_image_size or net_info(options.model_name).default_image_size,
     'preprocessing_name': options.preprocessing_name or options.model_name,
@@ -165,14 +164,6 @@ def _variables_to_resume(train_dir, prefix):
         f'{shape}; choose another --train_dir, or move that one away.'
       )
   return variables
-
-
-def _all_checkpoints(train_dir):
-  """Prefixes of the run's complete checkpoints, oldest first, for the saver to count."""
-  state = tf.train.get_checkpoint_state(train_dir)
-  names = [os.path.basename(path) for path in state.all_model_checkpoint_paths] if state else []
-  prefixes = [os.path.join(train_dir, name) for name in names]
-  return [prefix for prefix in prefixes if not checkpoints.missing_parts(prefix)]
 
 
 def _announce(options, dataset, graph, restored):

@@ -6,8 +6,6 @@ import typing
 from image_classifier import checkpoints, scopes
 from slim_errors import UserError
 
-RESTORED, NEW = 'restored', 'new'
-
 
 class Plan(typing.NamedTuple):
   """What a warm start does: the variables to restore and, in words, why others start new."""
@@ -25,7 +23,7 @@ def plan(prefix, variables, net_info, *, exclude_scopes=(), ignore_missing=False
     prefix: complete checkpoint.
     variables: list of the net's variables.
     net_info: the net's nets.net_info.NetInfo.
-    exclude_scopes: variables whose names start with one of these are not restored.
+    exclude_scopes: tuple; variables whose names start with one of these are not restored.
     ignore_missing: whether others that the checkpoint lacks start new too.
 
   Returns:
@@ -37,7 +35,7 @@ def plan(prefix, variables, net_info, *, exclude_scopes=(), ignore_missing=False
   """
   names = [variable.op.name for variable in variables]
   _check_exclude_scopes(exclude_scopes, names)
-  wanted = [v for v in variables if not scopes.starts_with_any(v.op.name, exclude_scopes)]
+  wanted = [v for v in variables if not v.op.name.startswith(exclude_scopes)]
   shapes = checkpoints.variables(prefix)
   if not any(v.op.name in shapes for v in wanted):
     raise UserError(
@@ -47,7 +45,7 @@ def plan(prefix, variables, net_info, *, exclude_scopes=(), ignore_missing=False
   restored, new_heads = {}, []
   for variable in wanted:
     name, shape = variable.op.name, variable.shape.as_list()
-    in_head = scopes.starts_with_any(name, [scope + '/' for scope in net_info.head_scopes])
+    in_head = name.startswith(net_info.head_prefixes)
     if shapes.get(name) == shape:
       restored[name] = variable
     elif name in shapes and in_head:
@@ -113,7 +111,7 @@ _LINE = '{:<52} {:>12}  {:<12} {:<8} {}'
 
 def _fate(members, restored, trained, update_scopes):
   names = [v.op.name for v in members]
-  weights = _all_or_some((name in restored for name in names), RESTORED, NEW)
+  weights = _all_or_some((name in restored for name in names), 'restored', 'new')
   learnable = [v.op.name for v in members if v.trainable]
   training = _all_or_some((name in trained for name in learnable), 'trained', 'frozen')
   norms = {name.rsplit('/', 1)[0] for name in names if name.endswith('/moving_mean')}

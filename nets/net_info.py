@@ -18,6 +18,11 @@ class NetInfo(NamedTuple):
   blocks: tuple  # scopes below the head in the order of the forward pass
   num_parameters: float  # millions, trainable, in the inference form with 1001 classes
 
+  @property
+  def head_prefixes(self):
+    """What the names of the head's variables start with, as str.startswith takes it."""
+    return tuple(f'{scope}/' for scope in self.head_scopes)
+
 
 def _under(root, names):
   return tuple(f'{root}/{name}' for name in names.split())
