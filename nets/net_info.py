@@ -17,6 +17,9 @@ class NetInfo(NamedTuple):
   labels_offset: int  # 1 where the published checkpoint has no class for the background
   blocks: tuple  # scopes below the head in the order of the forward pass
   num_parameters: float  # millions, trainable, in the inference form with 1001 classes
+  preprocessing: str  # family of preprocessing that the published checkpoint was trained with
+  checkpoint_url: str | None = None  # archive of the published checkpoint, None without one
+  is_video: bool = False  # whether the network reads clips [b, frames, h, w, c]
 
   @property
   def head_prefixes(self):
@@ -51,6 +54,7 @@ def _fully_convolutional(root, default_image_size, min_image_size, labels_offset
     labels_offset=labels_offset,
     blocks=_under(root, _CONV1_TO_FC7),
     num_parameters=num_parameters,
+    preprocessing='vgg',
   )
 
 
@@ -65,6 +69,7 @@ def _resnet(root, blocks, labels_offset, num_parameters):
     labels_offset=labels_offset,
     blocks=_under(root, blocks),
     num_parameters=num_parameters,
+    preprocessing='vgg',
   )
 
 
@@ -79,6 +84,7 @@ def _mobilenet(root, logits, blocks, num_parameters):
     labels_offset=0,
     blocks=_under(root, blocks),
     num_parameters=num_parameters,
+    preprocessing='inception',
   )
 
 
@@ -102,6 +108,7 @@ NET_INFO = {
     labels_offset=0,
     blocks=_under('CifarNet', 'conv1 conv2 fc3 fc4'),
     num_parameters=1.95,
+    preprocessing='cifarnet',
   ),
   'overfeat': _fully_convolutional('overfeat', 231, 231, 0, 145.71),
   'vgg_a': _fully_convolutional('vgg_a', 224, 224, 1, 132.87),
@@ -121,6 +128,7 @@ NET_INFO = {
       'Mixed_4e Mixed_4f Mixed_5b Mixed_5c',
     ),
     num_parameters=6.62,
+    preprocessing='inception',
   ),
   'inception_v2': NetInfo(
     default_image_size=224,
@@ -136,6 +144,7 @@ NET_INFO = {
       'Mixed_4d Mixed_4e Mixed_5a Mixed_5b Mixed_5c',
     ),
     num_parameters=11.18,
+    preprocessing='inception',
   ),
   'inception_v3': NetInfo(
     default_image_size=299,
@@ -151,6 +160,7 @@ NET_INFO = {
       'Mixed_5d Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c',
     ),
     num_parameters=27.15,
+    preprocessing='inception',
   ),
   'lenet': NetInfo(
     default_image_size=28,
@@ -162,6 +172,7 @@ NET_INFO = {
     labels_offset=0,
     blocks=_under('LeNet', 'conv1 conv2 fc3'),
     num_parameters=4.29,
+    preprocessing='lenet',
   ),
   'resnet_v1_50': _resnet('resnet_v1_50', _RESNET_V1_BLOCKS, 1, 25.56),
   'resnet_v1_101': _resnet('resnet_v1_101', _RESNET_V1_BLOCKS, 1, 44.55),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import slim_errors
+from nets import net_info
 from preprocessing import inception_preprocessing, preprocessing_factory, vgg_preprocessing
 from preprocessing.draws import Draws
 from slim_compat import tf
@@ -58,6 +59,11 @@ def test_evaluation_equals_the_recorded_results():
 
 def test_every_net_has_a_family():
   assert set(_NAMES.split()) | set(_FAMILIES) == set(preprocessing_factory.preprocessing_fn_map)
+
+
+def test_every_net_has_the_family_that_net_info_says():
+  for name, info in net_info.NET_INFO.items():
+    assert preprocessing_factory.describe(name)['name'] == info.preprocessing, name
   for name, family in (('alexnet_v2', 'vgg'), ('resnet_v2_50', 'vgg'), ('i3d', 'inception')):
     assert preprocessing_factory.describe(name)['name'] == family
   assert preprocessing_factory.describe('nasnet_cifar')['name'] == 'cifarnet'
