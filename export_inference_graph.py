@@ -26,7 +26,7 @@ _net.integer('batch_size', None, 'Fixed batch size; none: any.')
 _net.boolean('use_grayscale', False, 'The net reads one channel.')
 _net.boolean('quantize', False, 'Not supported: a graph for quantized training.')
 _net.boolean('is_video_model', False, 'The net reads clips of --num_frames pictures.')
-_net.integer('num_frames', None, 'Pictures in a clip, for video nets.')
+_net.integer('num_frames', None, 'Pictures in a clip, for video nets, which otherwise get 16.')
 
 _data = command.FlagGroup(FLAGS, 'Classes')
 _data.string('dataset_name', 'imagenet', 'Data set that says how many classes there are.')
@@ -48,11 +48,12 @@ def main(flags):
 
   names = ('model_name', 'dataset_name', 'dataset_dir', 'labels_offset', 'use_grayscale')
   given = {name: flags[name].value for name in names if command.is_given(flags, name)}
-  choices = export.resolve(train_dir=flags.train_dir, image_size=flags.image_size, **given)
-  if flags.is_video_model:
-    raise UserError(
-      f'{choices["model_name"]} is not a video net: leave out --is_video_model and --num_frames.'
-    )
+  choices = export.resolve(
+    train_dir=flags.train_dir,
+    image_size=flags.image_size,
+    num_frames=flags.num_frames if flags.is_video_model else None,
+    **given,
+  )
   facts = export.export(
     sidecar.facts_of_net(**choices),
     flags.output_file,
@@ -71,8 +72,8 @@ def _check_numbers(flags):
   if flags.is_video_model and not flags.num_frames:
     raise UserError('Number of frames must be specified for video models with --num_frames')
   if not flags.is_video_model:
-    command.warn_without_effect(flags, ['num_frames'], 'only video nets read clips')
-  for name in ('image_size', 'batch_size'):
+    command.warn_without_effect(flags, ['num_frames'], 'it counts with --is_video_model only')
+  for name in ('image_size', 'batch_size', 'num_frames'):
     if flags[name].value is not None and flags[name].value < 1:
       raise UserError(f'--{name}={flags[name].value} must be 1 or more, or left out.')
   if flags.labels_offset < 0:

@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from datasets import labels as label_files
-from image_classifier import checkpoints, inputs, metrics, reports, restoring
+from image_classifier import checkpoints, clips, inputs, metrics, reports, restoring
 from nets import net_info, nets_factory
 from preprocessing import preprocessing_factory
 from slim_compat import tf
@@ -138,7 +138,7 @@ def predict(
       labels_offset=labels_offset,
       num_threads=num_threads,
     )
-    batch['logits'], _ = network_fn(batch['images'])
+    batch['logits'], _ = network_fn(clips.as_input(batch['images'], model_name))
     restored = restoring.variables_to_restore(checkpoint, model_name, use_moving_averages)
     tf.train.Saver(restored).restore(session, checkpoint)
     tf.logging.info('Starting evaluation at %s', _now())
@@ -280,7 +280,7 @@ def _stale_batch_norm(session, model_name, num_classes, first):
     return None
   with tf.variable_scope(tf.get_variable_scope(), reuse=True):
     network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=True)
-    logits, _ = network_fn(tf.constant(first['images']))
+    logits, _ = network_fn(clips.as_input(tf.constant(first['images']), model_name))
   own = np.mean(session.run(logits).argmax(axis=1) == labels)
   if own < stored + _STALE_MARGIN:
     return None

@@ -22,6 +22,7 @@ def resolve(
   labels_offset=None,
   image_size=None,
   use_grayscale=None,
+  num_frames=None,
 ):
   """Completes what the user gave by what the run, the data set and the net say.
 
@@ -33,6 +34,7 @@ def resolve(
     labels_offset: what training took from every label.
     image_size: side of the input, in pixels; else the run's; else the net's own.
     use_grayscale: whether the net reads one channel.
+    num_frames: pictures in a clip, for a net that reads clips; else what training used.
 
   Returns:
     The keyword arguments of `sidecar.facts_of_net`.
@@ -55,6 +57,7 @@ def resolve(
     'model_name': model_name,
     'image_size': image_size or record.get('image_size'),
     'use_grayscale': use_grayscale,
+    'num_frames': num_frames,
     'preprocessing_name': record.get('preprocessing_name'),
     'moving_average_decay': record.get('moving_average_decay'),
     **_classes(model_name, dataset_name, dataset_dir, labels_offset, record, train_dir),
@@ -133,8 +136,11 @@ def build_graph(facts, batch_size=None, is_training=False):
     is_training: the training form: dropout, and batch norm on the statistics of the batch.
   """
   size, channels = facts['image_size'], 1 if facts['use_grayscale'] else 3
+  frames = [facts['num_frames']] if facts['num_frames'] else []
   with tf.Graph().as_default() as graph:
-    images = tf.placeholder(tf.float32, [batch_size, size, size, channels], facts['input_node'])
+    images = tf.placeholder(
+      tf.float32, [batch_size, *frames, size, size, channels], facts['input_node']
+    )
     network_fn = nets_factory.get_network_fn(
       facts['model_name'], facts['num_classes'], is_training=is_training
     )

@@ -14,6 +14,8 @@ _VARIABLE_OPS = ('Variable', 'VariableV2', 'VarHandleOp', 'AutoReloadVariable')
 _TRAINING_OPS = ('Apply', 'ResourceApply', 'SparseApply', 'Iterator', 'OneShotIterator', 'Queue')
 _NOT_OUTPUTS = ('Assign', 'Const', 'NoOp', 'Placeholder', 'SaveV2', 'Summary', *_VARIABLE_OPS)
 _SHOWN_NAMES = 8
+# Of the input: [batch, height, width, channels], and [batch, frames, height, width, channels].
+_PICTURES_RANK, _CLIPS_RANK = 4, 5
 
 
 def read_graph(path, kind=None):
@@ -138,12 +140,18 @@ def input_shape(graph_def):
 def recognize_net(graph_def):
   """Returns the name of the net a graph holds, by its logits node, or None.
 
-  Nets that share their node names (the widths of a MobileNet, say) are told apart by the size of
+  Nets that share their node names (the widths of a MobileNet, say) are told apart by the shape of
   the input as far as possible; the first of them stands for what is left.
   """
-  nodes = {node.name for node in graph_def.node}
-  candidates = [name for name, info in net_info.NET_INFO.items() if info.logits_node in nodes]
   shape = input_shape(graph_def)
-  size = shape[1] if shape and len(shape) == 4 else None
+  if shape is not None and len(shape) not in (_PICTURES_RANK, _CLIPS_RANK):
+    return None
+  nodes = {node.name for node in graph_def.node}
+  candidates = [
+    name
+    for name, info in net_info.NET_INFO.items()
+    if info.logits_node in nodes and (shape is None or info.is_video == (len(shape) == _CLIPS_RANK))
+  ]
+  size = shape and shape[-2]
   fitting = [name for name in candidates if net_info.NET_INFO[name].default_image_size == size]
   return next(iter(fitting or candidates), None)

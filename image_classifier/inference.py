@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from datasets import image_files, labels, records
-from image_classifier import graph_files, sidecar
+from image_classifier import clips, graph_files, sidecar
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
@@ -57,6 +57,7 @@ class Classifier:
     facts = _facts(graph_def, path, shape, preprocessing_name, image_size)
     graph_files.check_node(graph_def, facts['logits_node'], path)
     self._fixed_batch = shape[0]
+    self._num_frames = (shape[1] or clips.NUM_FRAMES) if len(shape) == 5 else None
     self._batch_size = shape[0] or batch_size
     with tf.Graph().as_default() as graph:
       tf.import_graph_def(graph_def, name='')
@@ -143,10 +144,12 @@ class Classifier:
     if self._fixed_batch:  # and fewer pictures than it takes: black ones fill it up
       missing = self._fixed_batch - len(batch)
       batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
+    if self._num_frames:
+      batch = clips.repeated(batch, self._num_frames)
     fetches = (self._logits, self._probabilities)
     logits, probabilities = self._session.run(fetches, {self._images: batch})
     if len(logits) != len(batch):  # a net that flattens makes several pictures of a larger one
-      raise UserError(f'The net does not take pictures of {batch.shape[1:3]}: give --image_size.')
+      raise UserError(f'The net does not take pictures of {batch.shape[-3:-1]}: give --image_size.')
     return [
       self._prediction(*pair) for pair in zip(logits[: len(inputs)], probabilities, strict=False)
     ]
@@ -180,8 +183,11 @@ def _checked_input_shape(graph_def, path):
       f'{path} holds no weights: put those of a checkpoint into it with freeze_graph.py first.'
     )
   shape = graph_files.input_shape(graph_def)
-  if shape is None or len(shape) != 4:
-    raise UserError(f'The input of {path} is {shape}: [batch, height, width, channels] is needed.')
+  if shape is None or len(shape) not in (4, 5):
+    raise UserError(
+      f'The input of {path} is {shape}: [batch, height, width, channels] is needed, '
+      'or [batch, frames, height, width, channels].'
+    )
   return shape
 
 
@@ -204,7 +210,7 @@ def _facts(graph_def, path, shape, preprocessing_name, image_size):
   return {
     **facts,
     'preprocessing_name': preprocessing_name or facts['preprocessing_name'],
-    'image_size': shape[1] or image_size or facts['image_size'],
+    'image_size': shape[-2] or image_size or facts['image_size'],
   }
 
 

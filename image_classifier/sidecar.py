@@ -1,7 +1,7 @@
 """The JSON file beside every graph that leaves the project: what a program must know to use it."""
 
 import slim_files
-from image_classifier import graph_files
+from image_classifier import clips, graph_files
 from nets import net_info
 from preprocessing import preprocessing_factory
 from slim_compat import tf
@@ -64,6 +64,7 @@ def facts_of_net(
   labels_offset=0,
   image_size=None,
   use_grayscale=False,
+  num_frames=None,
   preprocessing_name=None,
   moving_average_decay=None,
   data_fingerprint=None,
@@ -77,6 +78,7 @@ def facts_of_net(
     labels_offset: what training took from the data set's labels: the label of class 0.
     image_size: side of the input in pixels, None for the net's own.
     use_grayscale: whether the net reads one channel.
+    num_frames: pictures in a clip, None for what training uses; for a net that reads clips.
     preprocessing_name: key of preprocessing_fn_map, None for the net's own.
     moving_average_decay: of the run, None when it kept no moving averages of its weights.
     data_fingerprint: of the data set, None when unknown.
@@ -85,12 +87,18 @@ def facts_of_net(
     A dict that JSON can hold.
 
   Raises:
-    UserError: when the image is too small for the net.
+    UserError: when the image is too small for the net, or it reads no clips but frames are given.
   """
   info = net_info.net_info(model_name)
   image_size = image_size or info.default_image_size
   preprocessing_name = preprocessing_name or model_name
   net_info.check_image_size(model_name, image_size)
+  if info.is_video:
+    num_frames = num_frames or clips.NUM_FRAMES
+  elif num_frames:
+    raise UserError(
+      f'{model_name} is not a video net: leave out --is_video_model and --num_frames.'
+    )
   return {
     'format_version': _FORMAT_VERSION,
     'model_name': model_name,
@@ -102,6 +110,7 @@ def facts_of_net(
     'softmax_node': info.softmax_node,
     'image_size': image_size,
     'use_grayscale': use_grayscale,
+    'num_frames': num_frames,
     'preprocessing_name': preprocessing_name,
     'preprocessing': preprocessing_factory.describe(preprocessing_name, use_grayscale),
     'is_training': False,
@@ -119,7 +128,7 @@ def recognized(graph_def):
   """
   name = graph_files.recognize_net(graph_def)
   shape = graph_files.input_shape(graph_def)
-  if name is None or shape is None or len(shape) != 4:
+  if name is None or shape is None:
     return {}
   info = net_info.net_info(name)
   with tf.Graph().as_default() as graph:
@@ -129,6 +138,7 @@ def recognized(graph_def):
     name,
     num_classes=num_classes,
     labels_offset=info.labels_offset if num_classes == _IMAGENET_WITHOUT_BACKGROUND else 0,
-    image_size=shape[1],
-    use_grayscale=shape[3] == 1,
+    image_size=shape[-2],
+    use_grayscale=shape[-1] == 1,
+    num_frames=shape[1] if len(shape) == 5 else None,
   )

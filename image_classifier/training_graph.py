@@ -2,7 +2,7 @@
 
 import typing
 
-from image_classifier import inputs, optimization, scopes, summaries
+from image_classifier import clips, inputs, optimization, scopes, summaries
 from nets import nets_factory
 from nets.net_info import net_info
 from preprocessing import preprocessing_factory
@@ -57,7 +57,7 @@ def build(options, dataset, image_size, first_step=0):
     batch_norm_decay=batch_norm_decay(options),
     is_frozen=_frozen_batch_norm(options.batch_norm, patterns),
   )
-  logits, end_points = network_fn(images)
+  logits, end_points = network_fn(clips.as_input(images, options.model_name))
   one_hot = slim.one_hot_encoding(labels, num_classes)
   classification_loss = _classification_loss(logits, end_points, one_hot, options)
   regularization_loss = tf.losses.get_regularization_loss()
