@@ -1,0 +1,66 @@
+"""Every network through every command: trained, evaluated, exported, frozen and classified with."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from small_nets import run
+
+import classify_image
+import eval_image_classifier
+import export_inference_graph
+import freeze_graph
+import train_image_classifier
+from image_classifier import checkpoints
+from nets import net_info
+
+_SMALL = ('lenet', 'cifarnet', 'mobilenet_v1_025', 'mobilenet_v2_035')
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """A folder whose content, checkpoints of up to a GB, does not outlive the test."""
+  yield tmp_path
+  shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(
+  'name',
+  [pytest.param(n, marks=[] if n in _SMALL else pytest.mark.slow) for n in net_info.NET_INFO],
+)
+def test_goes_through_all_commands(name, folder, tiny_dataset, tiny_images, capsys):
+  info = net_info.net_info(name)
+  size = max(info.min_image_size, 32)
+  train_dir, graph, frozen = (folder / file for file in ('train_dir', 'graph.pb', 'frozen.pb'))
+  of_run = f'--train_dir={train_dir}'
+  data = f'--dataset_dir={tiny_dataset}'
+
+  # Plain gradient descent has no slots to save, and a decay of 0 keeps the statistics of one batch.
+  training = (f'--model_name={name}', f'--train_image_size={size}', '--max_number_of_steps=1')
+  training += ('--batch_size=2', '--optimizer=sgd', '--batch_norm=update', '--batch_norm_decay=0')
+  assert run(train_image_classifier, of_run, data, *training) == 0
+  assert checkpoints.step_of(checkpoints.latest(str(train_dir))) == 1
+
+  report = folder / 'eval'
+  asked = (f'--checkpoint_path={train_dir}', '--dataset_split_name=validation', '--batch_size=5')
+  assert run(eval_image_classifier, data, *asked, f'--eval_dir={report}') == 0
+  with open(report / 'predictions.csv', encoding='utf-8', newline='') as file:
+    evaluated = {row['file']: _probabilities_by_class(row) for row in csv.DictReader(file)}
+  assert len(evaluated) == 15
+
+  assert run(export_inference_graph, of_run, f'--output_file={graph}') == 0
+  inputs = (f'--input_graph={graph}', f'--input_checkpoint={train_dir}')
+  assert run(freeze_graph, *inputs, f'--output_graph={frozen}') == 0
+
+  files = sorted(evaluated)[::5]
+  capsys.readouterr()
+  pictures = (tiny_images / file for file in files)
+  assert run(classify_image, f'--model_path={frozen}', '--json', *pictures) == 0
+  for file, answer in zip(files, json.loads(capsys.readouterr().out), strict=True):
+    classified = {row['class']: row['probability'] for row in answer['predictions']}
+    assert classified == pytest.approx(evaluated[file], abs=1e-4)
+
+
+def _probabilities_by_class(row):
+  return {row[f'prediction_{k}']: float(row[f'probability_{k}']) for k in range(1, 4)}
