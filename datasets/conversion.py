@@ -2,37 +2,28 @@
 
 import collections
 import concurrent.futures
-import contextlib
-import csv
 import dataclasses
 import datetime
-import fcntl
 import functools
 import hashlib
-import io
 import logging
 import os
 import random
 import re
-import shutil
 
 from tqdm import tqdm
 
-import slim_files
 from datasets import (
   image_files,
   image_folder,
   labels,
   manifest,
-  shard_names,
+  output_folder,
   shard_writer,
   splitting,
 )
 from slim_errors import UserError
 
-SKIPPED_FILE = 'skipped.csv'
-
-_PARTIAL_FOLDER = '.data_convert-partial'
 _DATASET_NAME = re.compile(r'\w[\w.\- ]*')
 COPY_REASON = 'the picture is in train too'
 
@@ -80,7 +71,7 @@ def convert(options):
   """
   folder = image_folder.read_image_folder(options.image_dir, options.recursive)
   _check_output(options, folder)
-  with _partial_folder(options) as partial:
+  with output_folder.partial_folder(options.output_dir) as partial:
     class_names = _number_classes(options, folder)
     for split_name, images in folder.splits.items():
       where = os.path.join(options.image_dir, split_name or '')
@@ -93,7 +84,7 @@ def convert(options):
     value = _manifest(options, folder, class_names, written, skipped)
     warnings += _missing_classes(value)
     _write_small_files(options, partial, class_names, value, skipped)
-    _publish(options.output_dir, partial)
+    output_folder.publish(options.output_dir, partial)
   total = sum(split['num_images'] for split in value['splits'].values())
   logging.info('%s: Finished writing all %d images in data set.', datetime.datetime.now(), total)
   return Result(value, skipped, warnings)
@@ -114,63 +105,12 @@ def _check_output(options, folder):
         f'--output_dir={options.output_dir} lies in the class folder {class_folder}: '
         'choose a folder outside the images.'
       )
-  if not os.path.isdir(output):
-    return
-  manifest.finish_swap(output)
-  there = [file for file in (manifest.MANIFEST_FILE,) if os.path.exists(os.path.join(output, file))]
-  for files in shard_names.families(output).get(options.dataset_name, {}).values():
-    there += files
+  there = output_folder.files_of_dataset(options.output_dir, options.dataset_name)
   if there and not options.overwrite:
     raise UserError(
       'Dataset files already exist. Exiting without re-creating them. '
       f'{options.output_dir} holds {there[0]}: --overwrite replaces the data set.'
     )
-
-
-@contextlib.contextmanager
-def _partial_folder(options):
-  """Yields an empty folder in the output folder, and removes it when the conversion fails.
-
-  Leftovers of a conversion that was killed are removed; a running one is told apart by its lock.
-  """
-  partial = os.path.join(options.output_dir, _PARTIAL_FOLDER)
-  with _locked(options.output_dir):
-    try:
-      shutil.rmtree(partial, ignore_errors=True)
-      os.mkdir(partial)
-    except OSError as error:
-      raise _not_writable(options.output_dir, error) from None
-    try:
-      yield partial
-    finally:
-      shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder):
-  """Makes a folder and keeps other conversions out of it; a killed process loses its lock."""
-  try:
-    os.makedirs(folder, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-  except OSError as error:
-    raise _not_writable(folder, error) from None
-  try:
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError:
-    os.close(handle)
-    raise UserError(
-      f'Another data_convert.py is writing to {folder}: wait for it to end.'
-    ) from None
-  try:
-    yield
-  finally:
-    os.close(handle)
-
-
-def _not_writable(folder, error):
-  return UserError(
-    f'{folder} cannot be written to ({error.strerror}): choose another --output_dir.'
-  )
 
 
 def _number_classes(options, folder):
@@ -341,14 +281,6 @@ def _check_training(folder, train_images, class_names, skipped):
 
 def _manifest(options, folder, class_names, written, skipped):
   """Returns the content of dataset.json. It holds no time, so that the same input repeats it."""
-  splits = {}
-  for split_name, split in written.items():
-    counts = collections.Counter(image.class_name for image in split.images)
-    splits[split_name] = {
-      'num_images': len(split.images),
-      'images_per_class': {name: counts[name] for name in class_names},
-      'shards': split.shards,
-    }
   # What follows a colon is about one file.
   reasons = collections.Counter(reason.partition(':')[0] for reason in skipped.values())
   notes = sum((split.notes for split in written.values()), collections.Counter())
@@ -356,7 +288,7 @@ def _manifest(options, folder, class_names, written, skipped):
     'format_version': manifest.FORMAT_VERSION,
     'name': options.dataset_name,
     'classes': class_names,
-    'splits': splits,
+    'splits': {name: split.listing(class_names) for name, split in written.items()},
     'repaired': dict(sorted(notes.items())),
     'skipped': dict(sorted(reasons.items())),
     'ignored': dict(sorted((+folder.ignored).items())),
@@ -380,20 +312,5 @@ def _write_small_files(options, partial, class_names, value, skipped):
     os.path.isfile(label_path) and list(labels.read_labels(label_path).values()) == class_names
   ):
     labels.write_label_file(os.path.join(partial, labels.LABEL_FILE), class_names)
-  text = io.StringIO()
-  rows = csv.writer(text)
-  rows.writerow(['file', 'reason'])
-  for name, reason in sorted(skipped.items()):
-    # A spreadsheet would run a name that starts like a formula.
-    rows.writerow([f'./{name}' if name[0] in '=+-@\t\r' else name, reason])
-  data = text.getvalue().encode('utf-8', 'backslashreplace')
-  slim_files.write_atomically(os.path.join(partial, SKIPPED_FILE), data)
+  output_folder.write_skipped(partial, skipped)
   manifest.write_manifest(partial, value)
-
-
-def _publish(output_dir, partial):
-  """Puts the finished files in place. From the first rename on, the new data set is what counts."""
-  manifest.sync_folder(partial)
-  os.rename(partial, os.path.join(output_dir, manifest.READY_FOLDER))
-  manifest.sync_folder(output_dir)
-  manifest.finish_swap(output_dir)

@@ -32,6 +32,15 @@ class Written(NamedTuple):
   notes: collections.Counter  # repaired images by what was repaired
   skipped: dict  # {ImageFile.name: reason}
 
+  def listing(self, class_names):
+    """Returns the split as dataset.json holds it."""
+    counts = collections.Counter(image.class_name for image in self.images)
+    return {
+      'num_images': len(self.images),
+      'images_per_class': {name: counts[name] for name in class_names},
+      'shards': self.shards,
+    }
+
 
 def read_picture(path, max_pixels):
   """Returns the Picture in a file, or the reason (str) why there is none."""

@@ -641,7 +641,7 @@ def test_a_second_conversion_at_once_is_refused(flat, capfd):
   handle = os.open(flat, os.O_RDONLY)
   fcntl.flock(handle, fcntl.LOCK_EX)
   assert _convert(flat) == command.EXIT_USAGE
-  assert 'Another data_convert.py' in capfd.readouterr().err
+  assert 'Another conversion is writing to' in capfd.readouterr().err
   assert partial.exists()
   os.close(handle)
   assert _convert(flat) == command.EXIT_DONE

@@ -1,0 +1,95 @@
+"""Writing a data set into a folder: beside what is there, and in its place once it is complete."""
+
+import contextlib
+import csv
+import fcntl
+import io
+import os
+import shutil
+
+import slim_files
+from datasets import manifest, shard_names
+from slim_errors import UserError
+
+SKIPPED_FILE = 'skipped.csv'
+
+_PARTIAL_FOLDER = '.data_convert-partial'
+
+
+def files_of_dataset(folder, dataset_name):
+  """Returns the names of the files that show a data set to be in a folder, which may not exist."""
+  if not os.path.isdir(folder):
+    return []
+  manifest.finish_swap(folder)
+  is_listed = os.path.exists(os.path.join(folder, manifest.MANIFEST_FILE))
+  files = [manifest.MANIFEST_FILE] if is_listed else []
+  for names in shard_names.families(folder).get(dataset_name, {}).values():
+    files += names
+  return files
+
+
+@contextlib.contextmanager
+def partial_folder(output_dir):
+  """Yields an empty folder in the output folder, and removes it when the conversion fails.
+
+  Leftovers of a conversion that was killed are removed; a running one is told apart by its lock.
+  """
+  partial = os.path.join(output_dir, _PARTIAL_FOLDER)
+  with _locked(output_dir):
+    try:
+      shutil.rmtree(partial, ignore_errors=True)
+      os.mkdir(partial)
+    except OSError as error:
+      raise _not_writable(output_dir, error) from None
+    try:
+      yield partial
+    finally:
+      shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_skipped(folder, skipped):
+  """Writes skipped.csv.
+
+  Args:
+    folder: where to write.
+    skipped: {name of a picture: reason why it was left out}.
+  """
+  text = io.StringIO()
+  rows = csv.writer(text)
+  rows.writerow(['file', 'reason'])
+  for name, reason in sorted(skipped.items()):
+    # A spreadsheet would run a name that starts like a formula.
+    rows.writerow([f'./{name}' if name[0] in '=+-@\t\r' else name, reason])
+  data = text.getvalue().encode('utf-8', 'backslashreplace')
+  slim_files.write_atomically(os.path.join(folder, SKIPPED_FILE), data)
+
+
+def publish(output_dir, partial):
+  """Puts the finished files in place. From the first rename on, the new data set is what counts."""
+  manifest.sync_folder(partial)
+  os.rename(partial, os.path.join(output_dir, manifest.READY_FOLDER))
+  manifest.sync_folder(output_dir)
+  manifest.finish_swap(output_dir)
+
+
+@contextlib.contextmanager
+def _locked(folder):
+  """Makes a folder and keeps other conversions out of it; a killed process loses its lock."""
+  try:
+    os.makedirs(folder, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+  except OSError as error:
+    raise _not_writable(folder, error) from None
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    os.close(handle)
+    raise UserError(f'Another conversion is writing to {folder}: wait for it to end.') from None
+  try:
+    yield
+  finally:
+    os.close(handle)
+
+
+def _not_writable(folder, error):
+  return UserError(f'{folder} cannot be written to ({error.strerror}): choose another folder.')
