@@ -100,3 +100,42 @@ def pooled_head(
       logits = tf.squeeze(logits, [1, 2], name='SpatialSqueeze')
   end_points['Logits'] = logits
   return logits
+
+
+def pool_all(net, scope):
+  """Averages [b, h, w, c] over its spatial axes to [b, 1, 1, c], whether h and w are known or not.
+
+  Args:
+    net: float32 [b, h, w, c].
+    scope: name of the pooling where h and w are known.
+  """
+  size = net.shape.as_list()[1:3]
+  if None in size:
+    return tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
+  return slim.avg_pool2d(net, size, padding='VALID', scope=scope)
+
+
+def dense_aux_logits(net, num_classes, pool_scope, conv_scope, logits_scope):
+  """Builds the auxiliary head of Inception v4 and Inception-ResNet v2, which ends densely.
+
+  Args:
+    net: float32 [b, h, w, c] with known h and w, 17 x 17 at the default image size.
+    num_classes: number of classes.
+    pool_scope: name of the pooling.
+    conv_scope: name of the convolution over all that is left of the grid.
+    logits_scope: name of the dense layer.
+
+  Returns:
+    Logits [b, num_classes].
+  """
+  with (
+    tf.variable_scope('AuxLogits'),
+    slim.arg_scope([slim.conv2d, slim.avg_pool2d], stride=1, padding='SAME'),
+  ):
+    net = slim.avg_pool2d(net, [5, 5], stride=3, padding='VALID', scope=pool_scope)
+    net = slim.conv2d(net, 128, [1, 1], scope='Conv2d_1b_1x1')
+    size = net.shape.as_list()[1:3]
+    net = slim.conv2d(net, 768, size, padding='VALID', scope=conv_scope)
+    return slim.fully_connected(
+      slim.flatten(net), num_classes, activation_fn=None, scope=logits_scope
+    )

@@ -162,6 +162,39 @@ NET_INFO = {
     num_parameters=27.15,
     preprocessing='inception',
   ),
+  'inception_v4': NetInfo(
+    default_image_size=299,
+    min_image_size=107,
+    logits_node='InceptionV4/Logits/Logits/BiasAdd',
+    softmax_node='InceptionV4/Logits/Predictions',
+    head_scopes=('InceptionV4/Logits', 'InceptionV4/AuxLogits'),
+    aux_end_point='AuxLogits',
+    labels_offset=0,
+    blocks=_under(
+      'InceptionV4',
+      'Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 Mixed_3a Mixed_4a Mixed_5a Mixed_5b Mixed_5c '
+      'Mixed_5d Mixed_5e Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_6f Mixed_6g Mixed_6h '
+      'Mixed_7a Mixed_7b Mixed_7c Mixed_7d',
+    ),
+    num_parameters=46.01,
+    preprocessing='inception',
+  ),
+  'inception_resnet_v2': NetInfo(
+    default_image_size=299,
+    min_image_size=107,
+    logits_node='InceptionResnetV2/Logits/Logits/BiasAdd',
+    softmax_node='InceptionResnetV2/Logits/Predictions',
+    head_scopes=('InceptionResnetV2/Logits', 'InceptionResnetV2/AuxLogits'),
+    aux_end_point='AuxLogits',
+    labels_offset=0,
+    blocks=_under(
+      'InceptionResnetV2',
+      'Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 Conv2d_3b_1x1 Conv2d_4a_3x3 Mixed_5b Repeat '
+      'Mixed_6a Repeat_1 Mixed_7a Repeat_2 Block8 Conv2d_7b_1x1',
+    ),
+    num_parameters=59.18,
+    preprocessing='inception',
+  ),
   'lenet': NetInfo(
     default_image_size=28,
     min_image_size=4,

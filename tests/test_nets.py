@@ -24,7 +24,10 @@ from slim_errors import UserError
 NUM_CLASSES = 10  # of the facts; no layer of any network has ten channels
 RELATIVE_ERROR = 1e-3
 NETS = sorted(nets_factory.networks_map)
-DEEP = {f'resnet_v{v}_{depth}' for v in (1, 2) for depth in (101, 152, 200)}
+DEEP = {f'resnet_v{v}_{depth}' for v in (1, 2) for depth in (101, 152, 200)} | {
+  'inception_resnet_v2',
+  'inception_v4',
+}
 LIKE_ANOTHER = {f'mobilenet_v{name}' for name in ('1', '1_075', '1_050', '2', '2_140')} | {
   'inception_v2',
   'resnet_v1_50',
@@ -154,7 +157,9 @@ class TestInferenceForm:
     assert form.logits.op.name == info.logits_node
     assert form.logits.shape.as_list() == [None, NUM_CLASSES]
     nodes = {o.name for o in form.graph.get_operations() if o.type in ('Softmax', 'Reshape')}
-    probabilities = [node for node in nodes if node.endswith('redictions/Reshape_1')]
+    probabilities = [
+      node for node in nodes if node.endswith(('redictions/Reshape_1', 'redictions'))
+    ]
     assert probabilities == ([info.softmax_node] if info.softmax_node else [])
     assert not form.graph.get_collection(tf.GraphKeys.UPDATE_OPS)
 
