@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 
-from datasets import satellite, shards
+from datasets import satellite, shard_names, shards
 from slim_errors import UserError, unknown
 
 datasets_map = {
@@ -75,7 +75,7 @@ def _resolved_name(name, dataset_dir):
     return name
   listed, found = shards.read_folder(dataset_dir)
   if listed:
-    if name not in (None, listed['name']):
+    if name not in (None, listed['name']) and listed['name'] != shard_names.UNNAMED:
       raise UserError(
         f'{dataset_dir} holds the data set {listed["name"]!r}, not {name!r}: '
         f'leave out the name or give {listed["name"]}.'
@@ -91,6 +91,8 @@ def _resolved_name(name, dataset_dir):
       )
     return next(iter(found))
   if name not in datasets_map and name not in found:
+    if set(found) == {shard_names.UNNAMED}:
+      return shard_names.UNNAMED
     there = f'{dataset_dir} holds {", ".join(sorted(found)) or "no shards"}'
     raise UserError(
       f'Name of dataset unknown {name}: {there}, and registered are '

@@ -1,4 +1,8 @@
-"""Label files: `label.txt` holds one class name a line, research/slim's `labels.txt` `id:name`."""
+"""Label files: `label.txt` holds one class name a line, research/slim's `labels.txt` `id:name`.
+
+The labels of records count from 0, or from 1 behind a background class 0, as those of
+tensorflow/inception and ImageNet do.
+"""
 
 import os
 import re
@@ -9,7 +13,8 @@ from slim_errors import UserError
 
 LABEL_FILE = 'label.txt'
 SLIM_LABEL_FILE = 'labels.txt'
-_ID_AND_NAME = re.compile(r'(\d+):(.*)', re.DOTALL)
+BACKGROUND = 'background'
+_ID_AND_NAME = re.compile(r'\d+:.*', re.DOTALL)
 
 
 def normalized(name):
@@ -33,13 +38,22 @@ def read_labels(path):
     UserError: the file is missing, is not UTF-8, or gives a label twice or not at all.
   """
   lines = _lines(path)
-  matches = [_ID_AND_NAME.fullmatch(line) for line in lines]
-  if os.path.basename(path) != LABEL_FILE and all(matches):
-    pairs = [(int(match[1]), match[2]) for match in matches]
+  if _is_numbered(path, lines):
+    pairs = [(int(number), name) for number, _, name in (line.partition(':') for line in lines)]
   else:
     pairs = list(enumerate(lines))
   _check_unique(path, [label for label, _ in pairs], 'label')
   return dict(pairs)
+
+
+def is_numbered(path):
+  """Whether a label file says which number each name has, in lines `id:name`."""
+  return _is_numbered(path, _lines(path))
+
+
+def _is_numbered(path, lines):
+  is_plain = os.path.basename(path) == LABEL_FILE
+  return not is_plain and all(_ID_AND_NAME.fullmatch(line) for line in lines)
 
 
 def read_class_names(path):
@@ -70,6 +84,76 @@ def find_labels(folder):
     if os.path.isfile(path):
       return path
   return None
+
+
+def behind_background(names):
+  """Returns {label: class name} of names in the order of the labels 1, 2, 3 ..."""
+  return dict(enumerate([BACKGROUND, *names]))
+
+
+def find_base(names, labels_and_names):
+  """Finds out whether records count their labels from 0 or from 1.
+
+  Args:
+    names: list of the class names without background, in the order of their labels.
+    labels_and_names: iterable of (label, class name or None) of records.
+
+  Returns:
+    0 or 1; None when the records do not decide.
+  """
+  bases = {0, 1}
+  for label, name in labels_and_names:
+    if label <= 0:
+      return 0
+    if name is None:
+      bases -= {0} if label == len(names) else set()
+    else:
+      bases = {base for base in bases if names[label - base : label - base + 1] == [name]}
+  return bases.pop() if len(bases) == 1 else None
+
+
+def has_background(labels_to_names):
+  """Whether label 0 stands for no class: it is called background, or has no name."""
+  return labels_to_names.get(0, BACKGROUND) == BACKGROUND
+
+
+def describe_base(dataset, labels_offset=0):
+  """Returns one sentence on the number that the labels of a data set count from.
+
+  Args:
+    dataset: slim.dataset.Dataset.
+    labels_offset: what training takes off every label.
+  """
+  names = dataset.labels_to_names
+  smallest = getattr(dataset, 'smallest_label', None)
+  base = int(has_background(names) and smallest != 0)
+  sentence = f'Labels count from {base} ({names.get(base)}) to {max(names)} ({names[max(names)]})'
+  if base:
+    net = f'the net has {dataset.num_classes - labels_offset} classes'
+    how = (
+      f'--labels_offset={labels_offset} leaves'
+      if labels_offset
+      else '--labels_offset=1 would leave'
+    )
+    return f'{sentence}, 0 is the background: {net}, {how} it out.'
+  if smallest:
+    return (
+      f'{sentence}, but no record has a label below {smallest}: if they count from 1, '
+      f'write {BACKGROUND} as the first line of the label file.'
+    )
+  return f'{sentence}.'
+
+
+def check_offset(dataset, labels_offset):
+  """Raises UserError when --labels_offset would leave out a class that has pictures."""
+  smallest = getattr(dataset, 'smallest_label', None)
+  if smallest is not None and smallest < labels_offset:
+    raise UserError(
+      f'--labels_offset={labels_offset} leaves out the label {smallest} '
+      f'({dataset.labels_to_names.get(smallest)}), which has pictures: '
+      f'{f"give --labels_offset={smallest}" if smallest else "leave the flag out"}, '
+      f'the labels count from {smallest}.'
+    )
 
 
 def write_label_file(path, class_names):

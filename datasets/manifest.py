@@ -92,9 +92,13 @@ def sync_folder(folder):
 def _delete_old_shards(dataset_dir, new):
   """Deletes the shards of the old dataset.json, and others under the new set's name."""
   old_files = _listed_files(dataset_dir)
-  for files in shard_names.families(dataset_dir).get(new['name'], {}).values():
-    old_files.update(files)
   new_files = {shard['file'] for split in new['splits'].values() for shard in split['shards']}
+  schemes = {shard.scheme for shard in map(shard_names.parse, new_files) if shard}
+  for files in shard_names.families(dataset_dir).get(new['name'], {}).values():
+    # A numbered shard belongs to a set; a single file of another split may be the user's own.
+    for shard in map(shard_names.parse, files):
+      if shard.scheme in schemes and shard.count is not None:
+        old_files.add(shard.file)
   for name in old_files - new_files:
     path = os.path.join(dataset_dir, name)
     if os.path.isfile(path):
