@@ -4,11 +4,25 @@ import hashlib
 import json
 import os
 
-from datasets import satellite, shard_names, shards
+from datasets import (
+  cifar10,
+  flowers,
+  imagenet,
+  mnist,
+  satellite,
+  shard_names,
+  shards,
+  visualwakewords,
+)
 from slim_errors import UserError, unknown
 
 datasets_map = {
+  'cifar10': cifar10,
+  'flowers': flowers,
+  'imagenet': imagenet,
+  'mnist': mnist,
   'satellite': satellite,
+  'visualwakewords': visualwakewords,
 }
 
 

@@ -6,6 +6,7 @@ satellite tutorial's data_convert.py.
 
 import os
 import struct
+from typing import NamedTuple
 
 from slim_compat import slim, tf
 from slim_errors import UserError
@@ -17,21 +18,31 @@ ITEMS_TO_DESCRIPTIONS = {
   'encoded': 'The JPEG or PNG bytes of the picture.',
 }
 
+
+class ExtraItem(NamedTuple):
+  """An item that the records of one data set have beside those of ITEMS_TO_DESCRIPTIONS."""
+
+  features: dict  # {key of a record: how tf.parse_example reads it}
+  handler: slim.tfexample_decoder.ItemHandler
+  description: str
+
+
 # uint64 length and its masked CRC before the data, the CRC of the data behind it.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
-def make_example(encoded, image_format, label, class_name, height, width, filename):
+def make_example(encoded, image_format, label, class_name, height, width, filename, channels=3):
   """Returns the tf.train.Example of one picture.
 
   Args:
-    encoded: bytes of an RGB JPEG or PNG.
-    image_format: 'JPEG' or 'PNG'.
+    encoded: bytes of a JPEG or PNG.
+    image_format: 'JPEG' or 'PNG', as research/slim's own data sets have it 'jpg' or 'png'.
     label: the class, an int from 0.
     class_name: its name.
     height: in pixels.
     width: in pixels.
     filename: path of the picture, relative to the image folder.
+    channels: 3 for RGB, 1 for gray.
   """
   features = {
     'image/encoded': encoded,
@@ -40,8 +51,8 @@ def make_example(encoded, image_format, label, class_name, height, width, filena
     'image/class/text': class_name,
     'image/height': height,
     'image/width': width,
-    'image/colorspace': 'RGB',
-    'image/channels': 3,
+    'image/colorspace': 'RGB' if channels == 3 else 'Grayscale',
+    'image/channels': channels,
     'image/filename': filename,
   }
   return tf.train.Example(
@@ -57,17 +68,18 @@ def _feature(value):
   return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
-def decode_image(encoded, name=''):
-  """Decodes JPEG or PNG bytes, told apart by their content, into RGB.
+def decode_image(encoded, name='', channels=3):
+  """Decodes JPEG or PNG bytes, told apart by their content, into RGB or gray.
 
   A GIF is refused before TensorFlow's decoder sees it: a small one can take gigabytes.
 
   Args:
     encoded: string scalar tensor.
     name: string scalar tensor or str shown when the bytes are neither JPEG nor PNG.
+    channels: 3 or 1.
 
   Returns:
-    uint8 tensor [height, width, 3].
+    uint8 tensor [height, width, channels].
   """
   is_jpeg = tf.equal(tf.strings.substr(encoded, 0, 3), b'\xff\xd8\xff')
   is_png = tf.equal(tf.strings.substr(encoded, 0, 4), b'\x89PNG')
@@ -77,34 +89,44 @@ def decode_image(encoded, name=''):
   )
   with tf.control_dependencies([check]):
     encoded = tf.identity(encoded)
-  image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-  image.set_shape([None, None, 3])
+  image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+  image.set_shape([None, None, channels])
   return image
 
 
 class _Picture(slim.tfexample_decoder.ItemHandler):
   """The item 'image'. slim's own handler would let TensorFlow decode GIF and BMP."""
 
-  def __init__(self):
+  def __init__(self, channels):
     super().__init__(['image/encoded', 'image/filename'])
+    self._channels = channels
 
   def tensors_to_item(self, keys_to_tensors):
-    return decode_image(keys_to_tensors['image/encoded'], keys_to_tensors['image/filename'])
+    encoded, name = (keys_to_tensors[key] for key in ('image/encoded', 'image/filename'))
+    return decode_image(encoded, name, self._channels)
 
 
-def make_decoder():
-  """Returns the slim TFExampleDecoder of the items in ITEMS_TO_DESCRIPTIONS."""
+def make_decoder(channels=3, extra_items=None):
+  """Returns the slim TFExampleDecoder of the items in ITEMS_TO_DESCRIPTIONS and of further ones.
+
+  Args:
+    channels: of the item 'image', 3 or 1.
+    extra_items: {item: ExtraItem}.
+  """
   keys_to_features = {
     'image/encoded': tf.FixedLenFeature((), tf.string),
     'image/class/label': tf.FixedLenFeature([], tf.int64),
     'image/filename': tf.FixedLenFeature((), tf.string, default_value=''),
   }
   items_to_handlers = {
-    'image': _Picture(),
+    'image': _Picture(channels),
     'label': slim.tfexample_decoder.Tensor('image/class/label', shape=[]),
     'filename': slim.tfexample_decoder.Tensor('image/filename', shape=[]),
     'encoded': slim.tfexample_decoder.Tensor('image/encoded', shape=[]),
   }
+  for item, extra in (extra_items or {}).items():
+    keys_to_features |= extra.features
+    items_to_handlers[item] = extra.handler
   return slim.tfexample_decoder.TFExampleDecoder(keys_to_features, items_to_handlers)
 
 

@@ -8,7 +8,7 @@ from datasets import shards
 FACTS = shards.Facts(
   name='satellite',
   class_names=('glacier', 'rock', 'urban', 'water', 'wetland', 'wood'),
-  split_names=('train', 'validation'),
+  split_sizes={'train': 4800, 'validation': 1200},
   file_pattern='satellite_%s_*.tfrecord',
 )
 

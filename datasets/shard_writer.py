@@ -22,6 +22,7 @@ class Picture(NamedTuple):
   width: int
   height: int
   note: str | None
+  channels: int = 3
 
 
 class Written(NamedTuple):
@@ -69,7 +70,17 @@ def in_order(pool, function, items, ahead):
     yield item, future.result()
 
 
-def write_split(folder, dataset_name, split_name, images, num_shards, labels_of, pictures, threads):
+def write_split(
+  folder,
+  dataset_name,
+  split_name,
+  images,
+  num_shards,
+  labels_of,
+  pictures,
+  threads,
+  name_shard=shard_names.shard_name,
+):
   """Writes the shards of a split, each with an equal share of the images.
 
   Args:
@@ -81,6 +92,7 @@ def write_split(folder, dataset_name, split_name, images, num_shards, labels_of,
     labels_of: {class name: label}.
     pictures: iterator over (ImageFile, Picture or reason) of `images`.
     threads: number of threads, for the lines that are logged.
+    name_shard: function of data set, split, index and number of shards that returns a file's name.
 
   Returns:
     Written.
@@ -89,7 +101,7 @@ def write_split(folder, dataset_name, split_name, images, num_shards, labels_of,
   written = Written([], [], collections.Counter(), {})
   for index in range(num_shards):
     first, last = (len(images) * number // num_shards for number in (index, index + 1))
-    file = shard_names.shard_name(dataset_name, split_name, index, num_shards)
+    file = name_shard(dataset_name, split_name, index, num_shards)
     path = os.path.join(folder, file)
     before = len(written.images)
     with tf.io.TFRecordWriter(path) as writer:
@@ -120,6 +132,7 @@ def _write_picture(writer, image, picture, labels_of, written):
     picture.height,
     picture.width,
     image.name,
+    picture.channels,
   )
   writer.write(example.SerializeToString(deterministic=True))
   written.images.append(image)

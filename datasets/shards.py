@@ -43,7 +43,8 @@ def describe_split(facts, split_name, dataset_dir, file_pattern=None, reader=Non
 
   Returns:
     slim.dataset.Dataset with data_sources, reader, decoder, num_samples, items_to_descriptions,
-    num_classes, labels_to_names and smallest_label (of the records; None when it is not known).
+    num_classes, labels_to_names, channels (3, or 1 where pictures are gray) and smallest_label (of
+    the records; None when it is not known). Without a folder num_samples is what was published.
 
   Raises:
     UserError: there is no such split, a shard is missing, damaged or empty, or a record's label
@@ -88,11 +89,11 @@ def read_folder(dataset_dir):
 def split_names(facts, dataset_dir):
   """Returns the sorted names of the splits that exist; of a registered set without folder, all."""
   if not dataset_dir:
-    return sorted(facts.split_names)
+    return sorted(facts.split_sizes)
   listed, found = read_folder(dataset_dir)
   if listed:
     return sorted(listed['splits'])
-  of_pattern = {name for name in facts.split_names if _paths(facts, name, dataset_dir)}
+  of_pattern = {name for name in facts.split_sizes if _paths(facts, name, dataset_dir)}
   return sorted(of_pattern | set(found.get(facts.name, {})))
 
 
@@ -141,7 +142,10 @@ def _read_split(facts, split_name, dataset_dir, file_pattern):
     others = [name for name in split_names(facts, dataset_dir) if name != split_name]
     splits += [_paths(facts, name, dataset_dir) for name in others]
   labels_to_names, source = _class_names(facts, dataset_dir, listed, splits)
-  smallest = _check_labels(paths, labels_to_names, source)
+  # Records of a set with stand-in names may name classes by another list, such as WordNet's codes.
+  smallest = _check_labels(
+    paths, labels_to_names, source, compare_names=not facts.has_stand_in_names
+  )
   return paths, sum(counts.values()), labels_to_names, smallest
 
 
@@ -171,7 +175,8 @@ def _class_names(facts, dataset_dir, listed, splits):
   if facts.class_names:
     names = dict(enumerate(facts.class_names))
     if facts.has_stand_in_names:
-      names |= _names_in_records(facts, dataset_dir, names)
+      in_records = _labels(sorted(splits), RECORDS_CHECKED)
+      names |= {label: name for label, name in in_records if name and label in names}
     return names, f'the data set {facts.name}'
   names = {}
   for label, name in _labels(splits):
@@ -201,20 +206,6 @@ def _located_labels(paths):
       yield label, name, where
 
 
-def _names_in_records(facts, dataset_dir, known):
-  """Returns {label: name} as some records of every split say, so that all splits agree."""
-  names = {}
-  for split_name in split_names(facts, dataset_dir):
-    left = RECORDS_CHECKED
-    for path in shards_of_split(facts, split_name, dataset_dir):
-      for index, example in enumerate(records.read_examples(path, left)):
-        label, name = records.example_label(example, f'Record {index} of {path}')
-        if name and label in known:
-          names.setdefault(label, labels.normalized(name))
-        left -= 1
-  return names
-
-
 def _check_labels(paths, labels_to_names, source, compare_names):
   """Compares the first RECORDS_CHECKED records with the classes; returns their smallest label."""
   smallest = None
@@ -225,7 +216,7 @@ def _check_labels(paths, labels_to_names, source, compare_names):
         f'{where} has the label {label}, {source} has {len(labels_to_names)} classes '
         f'({min(labels_to_names)} to {max(labels_to_names)})'
       )
-    elif name is not None and labels.normalized(name) != labels_to_names[label]:
+    elif compare_names and name is not None and labels.normalized(name) != labels_to_names[label]:
       wrong = (
         f'{where} says that label {label} is {name!r}, {source} says {labels_to_names[label]!r}'
       )

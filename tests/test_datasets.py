@@ -74,7 +74,7 @@ def _decode(dataset, items=('image', 'label', 'filename', 'encoded')):
 
 def test_registered_name_knows_its_classes_without_a_folder():
   dataset = dataset_factory.get_dataset('satellite', 'validation', None)
-  assert (dataset.num_classes, dataset.num_samples, dataset.data_sources) == (6, 0, [])
+  assert (dataset.num_classes, dataset.num_samples, dataset.data_sources) == (6, 1200, [])
   assert dataset.labels_to_names[5] == 'wood'
   assert dataset_factory.split_names('satellite', None) == ['train', 'validation']
 
