@@ -32,6 +32,10 @@ def _under(root, names):
 
 
 _CONV1_TO_FC7 = 'conv1 conv2 conv3 conv4 conv5 fc6 fc7'
+_INCEPTION_V1_BLOCKS = (
+  'Conv2d_1a_7x7 Conv2d_2b_1x1 Conv2d_2c_3x3 Mixed_3b Mixed_3c Mixed_4b Mixed_4c Mixed_4d '
+  'Mixed_4e Mixed_4f Mixed_5b Mixed_5c'
+)
 _RESNET_V1_BLOCKS = 'conv1 block1 block2 block3 block4'
 _RESNET_V2_BLOCKS = 'conv1 block1 block2 block3 block4 postnorm'
 _MOBILENET_V1_BLOCKS = 'Conv2d_0 ' + ' '.join(
@@ -96,6 +100,23 @@ def _mobilenet_v2(num_parameters):
   return _mobilenet('MobilenetV2', 'output', _MOBILENET_V2_BLOCKS, num_parameters)
 
 
+def _video(num_parameters):
+  """Returns the facts of a video network, whose scopes are those of Inception v1."""
+  return NetInfo(
+    default_image_size=224,
+    min_image_size=1,
+    logits_node='InceptionV1/Logits/SpatialSqueeze',
+    softmax_node='InceptionV1/Logits/Predictions/Reshape_1',
+    head_scopes=('InceptionV1/Logits',),
+    aux_end_point=None,
+    labels_offset=0,
+    blocks=_under('InceptionV1', _INCEPTION_V1_BLOCKS),
+    num_parameters=num_parameters,
+    preprocessing='inception',
+    is_video=True,
+  )
+
+
 NET_INFO = {
   'alexnet_v2': _fully_convolutional('alexnet_v2', 224, 195, 0, 50.31),
   'cifarnet': NetInfo(
@@ -122,11 +143,7 @@ NET_INFO = {
     head_scopes=('InceptionV1/Logits',),
     aux_end_point=None,
     labels_offset=0,
-    blocks=_under(
-      'InceptionV1',
-      'Conv2d_1a_7x7 Conv2d_2b_1x1 Conv2d_2c_3x3 Mixed_3b Mixed_3c Mixed_4b Mixed_4c Mixed_4d '
-      'Mixed_4e Mixed_4f Mixed_5b Mixed_5c',
-    ),
+    blocks=_under('InceptionV1', _INCEPTION_V1_BLOCKS),
     num_parameters=6.62,
     preprocessing='inception',
   ),
@@ -195,6 +212,8 @@ NET_INFO = {
     num_parameters=59.18,
     preprocessing='inception',
   ),
+  'i3d': _video(13.31),
+  's3dg': _video(10.13),
   'lenet': NetInfo(
     default_image_size=28,
     min_image_size=4,

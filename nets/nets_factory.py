@@ -10,6 +10,7 @@ import inspect
 from nets import (
   alexnet,
   cifarnet,
+  i3d,
   inception,
   lenet,
   mobilenet_v1,
@@ -17,6 +18,7 @@ from nets import (
   overfeat,
   resnet_v1,
   resnet_v2,
+  s3dg,
   vgg,
 )
 from nets.batch_norm import batch_norm
@@ -35,6 +37,8 @@ networks_map = {
   'inception_v3': inception.inception_v3,
   'inception_v4': inception.inception_v4,
   'inception_resnet_v2': inception.inception_resnet_v2,
+  'i3d': i3d.i3d,
+  's3dg': s3dg.s3dg,
   'lenet': lenet.lenet,
   'resnet_v1_50': resnet_v1.resnet_v1_50,
   'resnet_v1_101': resnet_v1.resnet_v1_101,
@@ -65,6 +69,8 @@ arg_scopes_map = {
   'inception_v3': inception.inception_v3_arg_scope,
   'inception_v4': inception.inception_v4_arg_scope,
   'inception_resnet_v2': inception.inception_resnet_v2_arg_scope,
+  'i3d': i3d.i3d_arg_scope,
+  's3dg': s3dg.s3dg_arg_scope,
   'lenet': lenet.lenet_arg_scope,
   'resnet_v1_50': resnet_v1.resnet_arg_scope,
   'resnet_v1_101': resnet_v1.resnet_arg_scope,

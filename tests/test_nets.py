@@ -32,7 +32,7 @@ LIKE_ANOTHER = {f'mobilenet_v{name}' for name in ('1', '1_075', '1_050', '2', '2
   'inception_v2',
   'resnet_v1_50',
 }
-HEAVY = DEEP | {'alexnet_v2', 'overfeat', 'vgg_a', 'vgg_16', 'vgg_19'}
+HEAVY = DEEP | {'alexnet_v2', 'i3d', 'overfeat', 's3dg', 'vgg_a', 'vgg_16', 'vgg_19'}
 
 
 def slow(names, heavy):
@@ -44,7 +44,8 @@ def build(name, size=None, batch=2, num_classes=NUM_CLASSES, arguments=None, **o
   """Builds a network in the current graph: its input, logits and end points."""
   network_fn = nets_factory.get_network_fn(name, num_classes, **options)
   size = size or network_fn.default_image_size
-  images = tf.placeholder(tf.float32, [batch, size, size, 3], name='input')
+  frames = [16] * net_info.net_info(name).is_video
+  images = tf.placeholder(tf.float32, [batch, *frames, size, size, 3], name='input')
   logits, end_points = network_fn(images, **(arguments or {}))
   return SimpleNamespace(images=images, logits=logits, end_points=end_points)
 
@@ -146,7 +147,7 @@ class TestTrainingForm:
 
   def test_auxiliary_head_is_the_one_named(self, training_form):
     aux = net_info.net_info(training_form.name).aux_end_point
-    assert [p for p in training_form.end_points if 'aux' in p.lower()] == [aux] * bool(aux)
+    assert [p for p in training_form.end_points if p.lower().startswith('aux')] == [aux] * bool(aux)
 
 
 @of_networks('inference_form', slow(NETS, DEEP))
