@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from nets.checkpoint_urls import CHECKPOINT_URLS
 from slim_errors import UserError, unknown
 
 
@@ -98,6 +99,35 @@ def _mobilenet_v1(num_parameters):
 
 def _mobilenet_v2(num_parameters):
   return _mobilenet('MobilenetV2', 'output', _MOBILENET_V2_BLOCKS, num_parameters)
+
+
+def _nasnet(default_image_size, min_image_size, blocks, aux_scope, num_parameters, preprocessing):
+  """Returns the facts of a NASNet or a PNASNet, whose variables have no common scope."""
+  return NetInfo(
+    default_image_size=default_image_size,
+    min_image_size=min_image_size,
+    logits_node='final_layer/FC/BiasAdd',
+    softmax_node='final_layer/predictions',
+    head_scopes=('final_layer', aux_scope),
+    aux_end_point='AuxLogits',
+    labels_offset=0,
+    blocks=blocks,
+    num_parameters=num_parameters,
+    preprocessing=preprocessing,
+  )
+
+
+def _cells(begin, end):
+  return tuple(f'cell_{i}' for i in range(begin, end))
+
+
+def _nasnet_cells(n):
+  stacks = [_cells(i * n, (i + 1) * n) for i in range(3)]
+  return (*stacks[0], 'reduction_cell_0', *stacks[1], 'reduction_cell_1', *stacks[2])
+
+
+_NASNET_CIFAR_STEM = ('l1_stem_3x3', 'l1_stem_bn')
+_NASNET_STEM = ('conv0', 'conv0_bn', 'cell_stem_0', 'cell_stem_1')
 
 
 def _video(num_parameters):
@@ -241,6 +271,15 @@ NET_INFO = {
   'mobilenet_v2': _mobilenet_v2(3.51),
   'mobilenet_v2_140': _mobilenet_v2(6.11),
   'mobilenet_v2_035': _mobilenet_v2(1.68),
+  'nasnet_cifar': _nasnet(32, 9, _NASNET_CIFAR_STEM + _nasnet_cells(6), 'aux_11', 4.11, 'cifarnet'),
+  'nasnet_mobile': _nasnet(224, 67, _NASNET_STEM + _nasnet_cells(4), 'aux_7', 5.29, 'inception'),
+  'nasnet_large': _nasnet(331, 67, _NASNET_STEM + _nasnet_cells(6), 'aux_11', 88.76, 'inception'),
+  'pnasnet_large': _nasnet(331, 67, _NASNET_STEM + _cells(0, 12), 'aux_7', 86.06, 'inception'),
+  'pnasnet_mobile': _nasnet(224, 67, _NASNET_STEM + _cells(0, 9), 'aux_5', 5.07, 'inception'),
+}
+
+NET_INFO = {
+  name: info._replace(checkpoint_url=CHECKPOINT_URLS.get(name)) for name, info in NET_INFO.items()
 }
 
 

@@ -15,7 +15,9 @@ from nets import (
   lenet,
   mobilenet_v1,
   mobilenet_v2,
+  nasnet,
   overfeat,
+  pnasnet,
   resnet_v1,
   resnet_v2,
   s3dg,
@@ -55,6 +57,11 @@ networks_map = {
   'mobilenet_v2': mobilenet_v2.mobilenet,
   'mobilenet_v2_140': mobilenet_v2.mobilenet_v2_140,
   'mobilenet_v2_035': mobilenet_v2.mobilenet_v2_035,
+  'nasnet_cifar': nasnet.build_nasnet_cifar,
+  'nasnet_mobile': nasnet.build_nasnet_mobile,
+  'nasnet_large': nasnet.build_nasnet_large,
+  'pnasnet_large': pnasnet.build_pnasnet_large,
+  'pnasnet_mobile': pnasnet.build_pnasnet_mobile,
 }
 
 arg_scopes_map = {
@@ -87,6 +94,11 @@ arg_scopes_map = {
   'mobilenet_v2': mobilenet_v2.training_scope,
   'mobilenet_v2_140': mobilenet_v2.training_scope,
   'mobilenet_v2_035': mobilenet_v2.training_scope,
+  'nasnet_cifar': nasnet.nasnet_cifar_arg_scope,
+  'nasnet_mobile': nasnet.nasnet_mobile_arg_scope,
+  'nasnet_large': nasnet.nasnet_large_arg_scope,
+  'pnasnet_large': pnasnet.pnasnet_large_arg_scope,
+  'pnasnet_mobile': pnasnet.pnasnet_mobile_arg_scope,
 }
 
 
