@@ -74,7 +74,11 @@ def publish(output_dir, partial):
 
 @contextlib.contextmanager
 def _locked(folder):
-  """Makes a folder and keeps other conversions out of it; a killed process loses its lock."""
+  """Makes a folder and keeps other conversions out of it; a killed process loses its lock.
+
+  A folder that was not there before does not stay when it is empty.
+  """
+  is_new = not os.path.exists(folder)
   try:
     os.makedirs(folder, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
@@ -89,6 +93,9 @@ def _locked(folder):
     yield
   finally:
     os.close(handle)
+    if is_new:
+      with contextlib.suppress(OSError):
+        os.rmdir(folder)
 
 
 def _not_writable(folder, error):

@@ -3,14 +3,14 @@
 from google.protobuf import text_format
 
 import slim_files
-from datasets import dataset_factory
+from datasets import dataset_factory, labels
 from image_classifier import run_record, sidecar
 from nets import net_info, nets_factory
 from slim_compat import tf
 from slim_errors import UserError, unknown
 
-# ImageNet's classes with the background as number 0; known without its files.
-_IMAGENET, _IMAGENET_CLASSES = 'imagenet', 1001
+# What the published checkpoints tell apart.
+_IMAGENET = 'imagenet'
 _DEFAULT_MODEL = 'inception_v3'
 
 
@@ -90,16 +90,13 @@ def _classes(model_name, dataset_name, dataset_dir, labels_offset, record, train
 
   Classes are those the net tells apart: the data set's without the first `labels_offset`.
   """
-  if dataset_name == _IMAGENET or not (dataset_name or dataset_dir or record):
-    if labels_offset is None:
-      labels_offset = net_info.net_info(model_name).labels_offset
-      if labels_offset:
-        tf.logging.info(
-          '--labels_offset=%d, as in the checkpoints of %s', labels_offset, model_name
-        )
-    classes = {'num_classes': _IMAGENET_CLASSES}
-  elif dataset_name or dataset_dir:
+  if not (dataset_name or dataset_dir or record):
+    dataset_name = _IMAGENET
+  if dataset_name or dataset_dir:
     classes = _classes_of_dataset(dataset_name, dataset_dir)
+    # Pictures of one's own may go by the name of imagenet too, but have no background.
+    if dataset_name == _IMAGENET and classes['class_names'][0] == labels.BACKGROUND:
+      labels_offset = _offset_of_checkpoints(model_name, labels_offset)
   else:
     keys = ('num_classes', 'class_names', 'labels_offset', 'data_fingerprint')
     return {key: record[key] for key in keys if key in record}
@@ -109,20 +106,27 @@ def _classes(model_name, dataset_name, dataset_dir, labels_offset, record, train
       f'--labels_offset={labels_offset} leaves none of the {classes["num_classes"]} classes.'
     )
   classes['num_classes'] -= labels_offset
-  if classes.get('class_names'):
-    classes['class_names'] = classes['class_names'][labels_offset:]
+  classes['class_names'] = classes['class_names'][labels_offset:]
   _check_same('num_classes', classes['num_classes'], record, train_dir)
   return {**classes, 'labels_offset': labels_offset}
+
+
+def _offset_of_checkpoints(model_name, labels_offset):
+  """Returns the labels_offset, where None was given that of the net's published checkpoints."""
+  if labels_offset is None:
+    labels_offset = net_info.net_info(model_name).labels_offset
+    if labels_offset:
+      tf.logging.info('--labels_offset=%d, as in the checkpoints of %s', labels_offset, model_name)
+  return labels_offset
 
 
 def _classes_of_dataset(dataset_name, dataset_dir):
   """Returns num_classes, class_names and data_fingerprint of a data set; needs no images."""
   splits = dataset_factory.split_names(dataset_name, dataset_dir)
   dataset = dataset_factory.get_dataset(dataset_name, splits[-1], dataset_dir)
-  names = dataset.labels_to_names
   return {
     'num_classes': dataset.num_classes,
-    'class_names': [names.get(i, str(i)) for i in range(dataset.num_classes)] if names else None,
+    'class_names': labels.class_names(dataset),
     'data_fingerprint': dataset_factory.fingerprint(dataset_dir) if dataset_dir else None,
   }
 

@@ -47,6 +47,8 @@ def train(options):
   dataset = dataset_factory.get_dataset(
     options.dataset_name, options.dataset_split_name, options.dataset_dir
   )
+  if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
+    options = dataclasses.replace(options, use_grayscale=True)
   _make_folder(options.train_dir)
   record = _describe(options, dataset)
   old_record = run_record.read(options.train_dir)
