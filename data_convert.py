@@ -8,8 +8,6 @@ itself. Writes shards, label.txt, skipped.csv and dataset.json.
     --dataset-name satellite
 """
 
-import contextlib
-import logging
 import sys
 
 from image_classifier import command
@@ -77,22 +75,6 @@ _SAME_NAME = (
 )
 
 
-@contextlib.contextmanager
-def _messages(verbosity):
-  """Sends the messages of Python's logging to standard error, as `INFO:root:...`."""
-  root = logging.getLogger()
-  handler = logging.StreamHandler(sys.stderr)
-  handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
-  level = root.level
-  root.addHandler(handler)
-  root.setLevel(logging.WARNING if verbosity < 0 else logging.INFO)
-  try:
-    yield
-  finally:
-    root.removeHandler(handler)
-    root.setLevel(level)
-
-
 def main(flags):
   """Converts and prints a summary; returns the exit code."""
   from tqdm.contrib.logging import logging_redirect_tqdm
@@ -104,18 +86,11 @@ def main(flags):
     output_dir=flags.output_dir or flags.tensorflow_data_dir,
     **{name: flags[name].value for name in _SAME_NAME},
   )
-  with _messages(flags.v), logging_redirect_tqdm():
+  with command.python_messages(flags.v, sys.stderr), logging_redirect_tqdm():
     result = conversion.convert(options)
   print(conversion_summary.summary(result, options.output_dir))
   share = conversion_summary.skipped_fraction(result)
-  if share > flags.max_skipped_fraction:
-    print(
-      f'error: {share:.1%} of the files could not be read, more than --max_skipped_fraction='
-      f'{flags.max_skipped_fraction}: see {options.output_dir}/skipped.csv.',
-      file=sys.stderr,
-    )
-    return command.EXIT_LEFT_OUT
-  return command.EXIT_DONE
+  return command.exit_code_for_skipped(share, flags.max_skipped_fraction, options.output_dir)
 
 
 def cli():

@@ -77,7 +77,7 @@ class UnreadableImage(Exception):
   """No network can read this file; the message says why, in plain words."""
 
 
-def readable_bytes(data, max_pixels=MAX_PIXELS):
+def readable_bytes(data, max_pixels=MAX_PIXELS, jpeg_quality=None):
   """Returns the bytes of a picture as a network can read them.
 
   An RGB JPEG or PNG of 8 bits without EXIF rotation is decoded to the end and returned as it is.
@@ -88,6 +88,7 @@ def readable_bytes(data, max_pixels=MAX_PIXELS):
     data: bytes of the file.
     max_pixels: limit of width times height, checked before decoding. A JPEG of up to 16 times as
       many is decoded at half or a quarter of its size.
+    jpeg_quality: 1 to 100 encodes whatever is not kept as a JPEG of that quality, and keeps no PNG.
 
   Returns:
     (bytes of an RGB image of 8 bits, 'JPEG' or 'PNG', width, height, note): note is None when the
@@ -100,13 +101,15 @@ def readable_bytes(data, max_pixels=MAX_PIXELS):
   try:
     image = _open(stream, data, max_pixels)
     kind = image.format
-    notes = _notes(image, data, max_pixels)
+    notes = _notes(image, data, max_pixels, ('JPEG',) if jpeg_quality else ('JPEG', 'PNG'))
     image.load()
     notes += stream.notes() + _png_notes(data)
     if not notes:
       return data, kind, *image.size, None
     rgb = _turned(_as_rgb(image), image)
-    return *_encoded(rgb, is_lossy=_is_lossy(image, kind, data)), *rgb.size, ', '.join(notes)
+    is_lossy = jpeg_quality or _is_lossy(image, kind, data)
+    encoded = _encoded(rgb, (jpeg_quality or JPEG_QUALITY) if is_lossy else None)
+    return *encoded, *rgb.size, ', '.join(notes)
   except UnreadableImage:
     raise
   except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -155,9 +158,9 @@ def _damage(data, error):
   return f'damaged: {first_line or type(error).__name__}'
 
 
-def _notes(image, data, max_pixels):
-  """Returns what keeps a network from reading the file as it is, known from its header."""
-  notes = [] if image.format in ('JPEG', 'PNG') else [image.format]
+def _notes(image, data, max_pixels, kept_formats):
+  """Returns what keeps a file from being taken as it is, known from its header."""
+  notes = [] if image.format in kept_formats else [image.format]
   pixels = image.width * image.height
   if pixels > max_pixels:
     notes.append(_reduce(image, pixels, max_pixels))
@@ -217,12 +220,12 @@ def _is_lossy(image, kind, data):
   return kind in _LOSSY_FORMATS or image.info.get('compression') in ('jpeg', 'tiff_jpeg')
 
 
-def _encoded(rgb, is_lossy):
-  """Returns (bytes, format) of an RGB image."""
+def _encoded(rgb, jpeg_quality):
+  """Returns (bytes, format) of an RGB image: a PNG when the quality is None."""
   rgb.info = {}  # no colour profile or EXIF of the source
   stream = io.BytesIO()
-  if is_lossy:
-    rgb.save(stream, 'JPEG', quality=JPEG_QUALITY, subsampling=0)
+  if jpeg_quality:
+    rgb.save(stream, 'JPEG', quality=jpeg_quality, subsampling=0)
     return stream.getvalue(), 'JPEG'
   rgb.save(stream, 'PNG')
   return stream.getvalue(), 'PNG'

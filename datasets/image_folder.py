@@ -61,11 +61,11 @@ def read_image_folder(folder, recursive=False):
   splits, class_folders = {}, []
   for split_name, root in roots.items():
     splits[split_name] = []
-    for class_folder in _class_folders(root, ignored, count_files=root != folder):
+    for class_folder in list_class_folders(root, ignored, count_files=root != folder):
       class_folders.append(os.path.join(root, class_folder))
-      splits[split_name] += _class_images(folder, root, class_folder, recursive, ignored)
+      splits[split_name] += list_class_images(folder, root, class_folder, recursive, ignored)
     splits[split_name].sort()
-  _check_class_names(class_folders)
+  check_class_names(class_folders)
   class_names = sorted({image.class_name for images in splits.values() for image in images})
   if len(class_names) < 2:
     raise UserError(
@@ -104,8 +104,8 @@ def _visible_folders(path):
     return [entry.name for entry in entries if not entry.name.startswith('.') and entry.is_dir()]
 
 
-def _class_folders(root, ignored, count_files):
-  """Returns the sorted names of the class folders in `root`."""
+def list_class_folders(root, ignored, count_files=True):
+  """Returns the sorted names of the class folders in `root`; counts in `ignored` what is none."""
   names = []
   for name in sorted(os.listdir(root)):
     if os.path.isdir(os.path.join(root, name)):
@@ -118,7 +118,7 @@ def _class_folders(root, ignored, count_files):
   return names
 
 
-def _class_images(folder, root, class_folder, recursive, ignored):
+def list_class_images(folder, root, class_folder, recursive, ignored):
   """Returns the ImageFiles of a class, counting in `ignored` what is left out."""
   class_name = labels.normalized(class_folder)
   images = []
@@ -148,7 +148,7 @@ def _reason_to_ignore(name, path):
   return None if os.path.isfile(path) else 'not a regular file'
 
 
-def _check_class_names(class_folders):
+def check_class_names(class_folders):
   """Raises UserError for names that label.txt cannot hold or people cannot tell apart."""
   seen = {}
   for path in class_folders:

@@ -61,7 +61,15 @@ def read_class_names(path):
 
   Folders of pictures need that; ImageNet's own list names two classes 'crane'.
   """
-  names = list(read_labels(path).values())
+  return _unique_names(path, list(read_labels(path).values()))
+
+
+def read_plain_names(path):
+  """Returns the lines of a file of class names without blanks around them, each of them once."""
+  return _unique_names(path, [line.strip() for line in _lines(path)])
+
+
+def _unique_names(path, names):
   _check_unique(path, names, 'class')
   return names
 
@@ -159,6 +167,12 @@ def check_offset(dataset, labels_offset):
 def write_label_file(path, class_names):
   """Writes one class name a line, in the order of the labels 0, 1, 2 ..."""
   slim_files.write_atomically(path, ''.join(f'{name}\n' for name in class_names))
+
+
+def write_numbered_file(path, labels_to_names):
+  """Writes research/slim's `label:name` lines."""
+  lines = (f'{label}:{name}\n' for label, name in sorted(labels_to_names.items()))
+  slim_files.write_atomically(path, ''.join(lines))
 
 
 def _lines(path):

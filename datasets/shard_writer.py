@@ -4,6 +4,7 @@ import collections
 import datetime
 import hashlib
 import logging
+import operator
 import os
 from typing import NamedTuple
 
@@ -43,8 +44,11 @@ class Written(NamedTuple):
     }
 
 
-def read_picture(path, max_pixels):
-  """Returns the Picture in a file, or the reason (str) why there is none."""
+def read_picture(path, max_pixels, jpeg_quality=None):
+  """Returns the Picture in a file, or the reason (str) why there is none.
+
+  The arguments are those of image_files.readable_bytes.
+  """
   try:
     if os.path.getsize(path) > MAX_FILE_BYTES:
       return f'larger than {MAX_FILE_BYTES >> 20} MB'
@@ -53,7 +57,7 @@ def read_picture(path, max_pixels):
   except OSError as error:
     return f'cannot be read: {error.strerror}'
   try:
-    return Picture(*image_files.readable_bytes(data, max_pixels))
+    return Picture(*image_files.readable_bytes(data, max_pixels, jpeg_quality))
   except image_files.UnreadableImage as error:
     return str(error)
 
@@ -80,6 +84,7 @@ def write_split(
   pictures,
   threads,
   name_shard=shard_names.shard_name,
+  name_picture=operator.attrgetter('name'),
 ):
   """Writes the shards of a split, each with an equal share of the images.
 
@@ -93,6 +98,7 @@ def write_split(
     pictures: iterator over (ImageFile, Picture or reason) of `images`.
     threads: number of threads, for the lines that are logged.
     name_shard: function of data set, split, index and number of shards that returns a file's name.
+    name_picture: function of an ImageFile that returns the image/filename of its record.
 
   Returns:
     Written.
@@ -106,7 +112,7 @@ def write_split(
     before = len(written.images)
     with tf.io.TFRecordWriter(path) as writer:
       for _ in range(first, last):
-        _write_picture(writer, *next(pictures), labels_of, written)
+        _write_picture(writer, *next(pictures), labels_of, name_picture, written)
     count = len(written.images) - before
     size, checksum = _sync(path)
     written.shards.append({'file': file, 'num_images': count, 'bytes': size, 'sha256': checksum})
@@ -120,7 +126,7 @@ def write_split(
   return written
 
 
-def _write_picture(writer, image, picture, labels_of, written):
+def _write_picture(writer, image, picture, labels_of, name_picture, written):
   if isinstance(picture, str):
     written.skipped[image.name] = picture
     return
@@ -131,7 +137,7 @@ def _write_picture(writer, image, picture, labels_of, written):
     image.class_name,
     picture.height,
     picture.width,
-    image.name,
+    name_picture(image),
     picture.channels,
   )
   writer.write(example.SerializeToString(deterministic=True))

@@ -5,6 +5,7 @@ with something left out, 2 wrong usage or input, 3 a fault while running, 130 an
 signal.
 """
 
+import contextlib
 import copy
 import logging
 import os
@@ -97,6 +98,40 @@ def run(doc, flag_values, main, argv=None, takes_files=False):
 
 
 _LEVELS = {-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}
+
+
+@contextlib.contextmanager
+def python_messages(verbosity, stream, style=logging.BASIC_FORMAT):
+  """Sends the messages of Python's logging to a stream, by default as `INFO:root:...`.
+
+  Args:
+    verbosity: of the flag -v.
+    stream: file to write to.
+    style: format of a message, in logging's way.
+  """
+  root = logging.getLogger()
+  handler = logging.StreamHandler(stream)
+  handler.setFormatter(logging.Formatter(style))
+  level = root.level
+  root.addHandler(handler)
+  root.setLevel(logging.WARNING if verbosity < 0 else logging.INFO)
+  try:
+    yield
+  finally:
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def exit_code_for_skipped(share, most, folder):
+  """Returns the exit code of a conversion that left out this share of the files, and says why."""
+  if share <= most:
+    return EXIT_DONE
+  print(
+    f'error: {share:.1%} of the files could not be read, more than --max_skipped_fraction='
+    f'{most}: see {folder}/skipped.csv.',
+    file=sys.stderr,
+  )
+  return EXIT_LEFT_OUT
 
 
 def _report(error, code, debug):
