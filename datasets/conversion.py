@@ -81,7 +81,15 @@ def convert(options):
     hashes, unreadable = _hash_all(folder, options)
     warnings = _folder_warnings(folder, hashes, options)
     written, skipped = _write_splits(options, partial, folder, class_names, hashes, unreadable)
-    value = _manifest(options, folder, class_names, written, skipped)
+    value = output_folder.describe(
+      options.dataset_name,
+      class_names,
+      written,
+      skipped,
+      ignored=folder.ignored,
+      seed=options.seed,
+      validation_fraction=options.validation_fraction if None in folder.splits else None,
+    )
     warnings += _missing_classes(value)
     _write_small_files(options, partial, class_names, value, skipped)
     output_folder.publish(options.output_dir, partial)
@@ -105,12 +113,8 @@ def _check_output(options, folder):
         f'--output_dir={options.output_dir} lies in the class folder {class_folder}: '
         'choose a folder outside the images.'
       )
-  there = output_folder.files_of_dataset(options.output_dir, options.dataset_name)
-  if there and not options.overwrite:
-    raise UserError(
-      'Dataset files already exist. Exiting without re-creating them. '
-      f'{options.output_dir} holds {there[0]}: --overwrite replaces the data set.'
-    )
+  if not options.overwrite:
+    output_folder.refuse_existing(options.output_dir, options.dataset_name)
 
 
 def _number_classes(options, folder):
@@ -277,24 +281,6 @@ def _check_training(folder, train_images, class_names, skipped):
         'they are all in validation/',
       )
       raise UserError(f'The class {name!r} has no readable pictures to train on; {why}.')
-
-
-def _manifest(options, folder, class_names, written, skipped):
-  """Returns the content of dataset.json. It holds no time, so that the same input repeats it."""
-  # What follows a colon is about one file.
-  reasons = collections.Counter(reason.partition(':')[0] for reason in skipped.values())
-  notes = sum((split.notes for split in written.values()), collections.Counter())
-  return {
-    'format_version': manifest.FORMAT_VERSION,
-    'name': options.dataset_name,
-    'classes': class_names,
-    'splits': {name: split.listing(class_names) for name, split in written.items()},
-    'repaired': dict(sorted(notes.items())),
-    'skipped': dict(sorted(reasons.items())),
-    'ignored': dict(sorted((+folder.ignored).items())),
-    'seed': options.seed,
-    'validation_fraction': options.validation_fraction if None in folder.splits else None,
-  }
 
 
 def _missing_classes(value):

@@ -1,5 +1,6 @@
 """Writing a data set into a folder: beside what is there, and in its place once it is complete."""
 
+import collections
 import contextlib
 import csv
 import fcntl
@@ -16,16 +17,20 @@ SKIPPED_FILE = 'skipped.csv'
 _PARTIAL_FOLDER = '.data_convert-partial'
 
 
-def files_of_dataset(folder, dataset_name):
-  """Returns the names of the files that show a data set to be in a folder, which may not exist."""
+def refuse_existing(folder, dataset_name):
+  """Raises UserError when a folder, which may not exist, holds a data set already."""
   if not os.path.isdir(folder):
-    return []
+    return
   manifest.finish_swap(folder)
   is_listed = os.path.exists(os.path.join(folder, manifest.MANIFEST_FILE))
-  files = [manifest.MANIFEST_FILE] if is_listed else []
+  there = [manifest.MANIFEST_FILE] if is_listed else []
   for names in shard_names.families(folder).get(dataset_name, {}).values():
-    files += names
-  return files
+    there += names
+  if there:
+    raise UserError(
+      'Dataset files already exist. Exiting without re-creating them. '
+      f'{folder} holds {there[0]}: --overwrite replaces the data set.'
+    )
 
 
 @contextlib.contextmanager
@@ -45,6 +50,35 @@ def partial_folder(output_dir):
       yield partial
     finally:
       shutil.rmtree(partial, ignore_errors=True)
+
+
+def describe(
+  dataset_name, class_names, written, skipped, *, ignored=None, seed=None, validation_fraction=None
+):
+  """Returns the content of dataset.json. It holds no time, so that the same input repeats it.
+
+  Args:
+    dataset_name: its name.
+    class_names: list in the order of the labels.
+    written: {split: shard_writer.Written}.
+    skipped: {name of a picture: reason why it was left out}; what follows a colon is about one.
+    ignored: {reason: number of files that are no pictures}.
+    seed: of the order of the pictures, None where they are in their publisher's.
+    validation_fraction: share that was split off, None where the splits were there.
+  """
+  reasons = collections.Counter(reason.partition(':')[0] for reason in skipped.values())
+  notes = sum((split.notes for split in written.values()), collections.Counter())
+  return {
+    'format_version': manifest.FORMAT_VERSION,
+    'name': dataset_name,
+    'classes': list(class_names),
+    'splits': {name: split.listing(class_names) for name, split in written.items()},
+    'repaired': dict(sorted(notes.items())),
+    'skipped': dict(sorted(reasons.items())),
+    'ignored': {reason: count for reason, count in sorted((ignored or {}).items()) if count > 0},
+    'seed': seed,
+    'validation_fraction': validation_fraction,
+  }
 
 
 def write_skipped(folder, skipped):
