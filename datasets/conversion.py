@@ -1,6 +1,5 @@
 """Converts a folder of images into TFRecord shards, label.txt, skipped.csv and dataset.json."""
 
-import collections
 import concurrent.futures
 import dataclasses
 import datetime
