@@ -217,7 +217,8 @@ def _facts(graph_def, path, shape, preprocessing_name, image_size):
 def _class_names(label_path, facts, num_classes, path):
   """Returns the names of the net's classes, by the net's own numbers.
 
-  A label file may also name the classes below labels_offset, which the net does not tell apart.
+  A label file may also name the classes below labels_offset, which the net does not tell apart,
+  or leave out the background class of the data set.
   """
   if not label_path:
     names = facts.get('class_names')
@@ -229,10 +230,15 @@ def _class_names(label_path, facts, num_classes, path):
     names = [by_label[label] for label in sorted(by_label)]
     if len(names) == num_classes + facts['labels_offset']:
       names = names[facts['labels_offset'] :]
+    trained_for = dict(enumerate(facts.get('class_names') or ()))
+    if len(names) + 1 == num_classes and trained_for and labels.has_background(trained_for):
+      names = [*labels.behind_background(names).values()]
   if len(names) != num_classes:
+    fix = 'give the label file of its data set'
+    if len(names) + 1 == num_classes:
+      fix += f', or write {labels.BACKGROUND} as its first line if class 0 is the background'
     raise UserError(
-      f'{label_path} names {len(names)} classes, and {path} tells {num_classes} apart: '
-      'give the label file of its data set.'
+      f'{label_path} names {len(names)} classes, and {path} tells {num_classes} apart: {fix}.'
     )
   return names
 
