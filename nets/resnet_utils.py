@@ -1,13 +1,73 @@
 """What both versions of ResNet share: blocks, the root, the head and the arg scope."""
 
+import contextlib
+
 from nets import slim_bodies
 from nets.batch_norm import batch_norm
 from slim_compat import slim, tf
 
 Block = slim_bodies.resnet_utils.Block
 conv2d_same = slim_bodies.resnet_utils.conv2d_same
-stack_blocks_dense = slim_bodies.resnet_utils.stack_blocks_dense
 subsample = slim_bodies.resnet_utils.subsample
+
+
+@slim.add_arg_scope
+def stack_blocks_dense(
+  net, blocks, output_stride=None, store_non_strided_activations=False, outputs_collections=None
+):
+  """Builds blocks one after another, with dilation once the output stride is reached.
+
+  Args:
+    net: float32 [b, h, w, c].
+    blocks: list of Block.
+    output_stride: ratio of `net` and the result: a product of the first few strides of the
+      units; None for the product of all.
+    store_non_strided_activations: whether a block is collected before its last unit's stride,
+      which then subsamples the block's output; the result is the same.
+    outputs_collections: collection that receives the output of every block.
+
+  Returns:
+    float32 [b, h / stride, w / stride, c'].
+
+  Raises:
+    ValueError: when the output stride cannot be reached.
+  """
+  stride, rate = 1, 1  # reached so far; what dilation stands for beyond it
+
+  def step(unit_stride):
+    """Returns the stride and the rate of the next unit, and goes past it."""
+    nonlocal stride, rate
+    if stride == output_stride:
+      dense = (1, rate)
+      rate *= unit_stride
+      return dense
+    stride *= unit_stride
+    if output_stride is not None and stride > output_stride:
+      raise ValueError(f'The target output_stride {output_stride} cannot be reached.')
+    return unit_stride, 1
+
+  for block in blocks:
+    with tf.variable_scope(block.scope, 'block', [net]) as sc:
+      last_stride = 1
+      for i, unit in enumerate(block.args, 1):
+        unit_stride = unit.get('stride', 1)
+        if store_non_strided_activations and i == len(block.args):
+          last_stride, unit_stride = unit_stride, 1
+        with tf.variable_scope(f'unit_{i}', values=[net]):
+          unit_stride, unit_rate = step(unit_stride)
+          net = block.unit_fn(net, rate=unit_rate, **{**unit, 'stride': unit_stride})
+      net = slim.utils.collect_named_outputs(outputs_collections, sc.name, net)
+      net = subsample(net, step(last_stride)[0])
+  if output_stride is not None and stride != output_stride:
+    raise ValueError(f'The target output_stride {output_stride} cannot be reached.')
+  return net
+
+
+def training_scope(is_training):
+  """Returns the arg scope that tells batch normalization, None for leaving it as it is set."""
+  if is_training is None:
+    return contextlib.nullcontext()
+  return slim.arg_scope([slim.batch_norm], is_training=is_training)
 
 
 def bottleneck_block(unit_fn, scope, base_depth, num_units, stride):
@@ -28,7 +88,14 @@ def bottleneck_block(unit_fn, scope, base_depth, num_units, stride):
   return Block(scope, unit_fn, units)
 
 
-def root_and_blocks(inputs, blocks, output_stride, include_root_block, **conv1_arguments):
+def root_and_blocks(
+  inputs,
+  blocks,
+  output_stride,
+  include_root_block,
+  store_non_strided_activations=False,
+  **conv1_arguments,
+):
   """Builds the 7 x 7 convolution and the pooling of the root, then the blocks.
 
   Args:
@@ -36,6 +103,7 @@ def root_and_blocks(inputs, blocks, output_stride, include_root_block, **conv1_a
     blocks: list of Block.
     output_stride: ratio of image and feature map, None for the blocks' own (32 with a root).
     include_root_block: whether the root is built; without it the blocks read `inputs`.
+    store_non_strided_activations: as for `stack_blocks_dense`.
     **conv1_arguments: arg scope of the root's convolution.
 
   Returns:
@@ -53,7 +121,7 @@ def root_and_blocks(inputs, blocks, output_stride, include_root_block, **conv1_a
     with slim.arg_scope([slim.conv2d], **conv1_arguments):
       net = conv2d_same(net, 64, 7, stride=2, scope='conv1')
     net = slim.max_pool2d(net, [3, 3], stride=2, scope='pool1')
-  return stack_blocks_dense(net, blocks, output_stride)
+  return stack_blocks_dense(net, blocks, output_stride, store_non_strided_activations)
 
 
 def head(net, end_points, scope, num_classes, global_pool, spatial_squeeze):
@@ -87,47 +155,27 @@ def head(net, end_points, scope, num_classes, global_pool, spatial_squeeze):
 
 
 # Units of the four blocks, by the number of layers.
-UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
+_UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 
 
-def of_depth(resnet, block, num_layers):
-  """Returns the function of a ResNet of so many layers: `resnet_v1_50` and its like.
+def blocks_of_depth(block, num_layers, depth=lambda channels: channels):
+  """Returns the four blocks of a ResNet.
 
   Args:
-    resnet: `resnet_v1` or `resnet_v2`; the returned function has its arguments but the blocks.
     block: `resnet_v1_block` or `resnet_v2_block`.
-    num_layers: a key of UNITS.
+    num_layers: 50, 101, 152 or 200.
+    depth: function that scales a number of channels.
   """
-  name = f'{resnet.__name__}_{num_layers}'
+  facts = zip((64, 128, 256, 512), _UNITS[num_layers], (2, 2, 2, 1), strict=True)
+  return [
+    block(f'block{i}', depth(base_depth), num_units, stride)
+    for i, (base_depth, num_units, stride) in enumerate(facts, 1)
+  ]
 
-  def network(
-    inputs,
-    num_classes=None,
-    is_training=True,
-    global_pool=True,
-    output_stride=None,
-    spatial_squeeze=True,
-    reuse=None,
-    scope=name,
-  ):
-    depths, strides = (64, 128, 256, 512), (2, 2, 2, 1)
-    blocks = [
-      block(f'block{i}', *facts)
-      for i, facts in enumerate(zip(depths, UNITS[num_layers], strides, strict=True), 1)
-    ]
-    return resnet(
-      inputs,
-      blocks,
-      num_classes,
-      is_training,
-      global_pool,
-      output_stride,
-      spatial_squeeze=spatial_squeeze,
-      reuse=reuse,
-      scope=scope,
-    )
 
-  network.__name__ = network.__qualname__ = name
+def name_network(network, resnet, num_layers):
+  """Names the function of a ResNet of so many layers after the ResNet and returns it."""
+  network.__name__ = network.__qualname__ = f'{resnet.__name__}_{num_layers}'
   network.__doc__ = f'Builds ResNet-{num_layers}; arguments and results as `{resnet.__name__}`.'
   network.default_image_size = resnet.default_image_size
   return network

@@ -13,7 +13,14 @@ resnet_arg_scope = resnet_utils.resnet_arg_scope
 
 @slim.add_arg_scope
 def bottleneck(
-  inputs, depth, depth_bottleneck, stride, rate=1, outputs_collections=None, scope=None
+  inputs,
+  depth,
+  depth_bottleneck,
+  stride,
+  rate=1,
+  outputs_collections=None,
+  scope=None,
+  use_bounded_activations=False,
 ):
   """Builds a bottleneck unit (1 x 1, 3 x 3, 1 x 1) with its shortcut.
 
@@ -25,6 +32,8 @@ def bottleneck(
     rate: dilation of the 3 x 3 convolution.
     outputs_collections: collection that receives the output.
     scope: variable scope.
+    use_bounded_activations: whether shortcut, residual and sum are bounded by 6, for networks
+      that are to be quantized.
 
   Returns:
     float32 [b, h / stride, w / stride, depth].
@@ -34,14 +43,23 @@ def bottleneck(
       shortcut = resnet_utils.subsample(inputs, stride, 'shortcut')
     else:
       shortcut = slim.conv2d(
-        inputs, depth, [1, 1], stride=stride, activation_fn=None, scope='shortcut'
+        inputs,
+        depth,
+        [1, 1],
+        stride=stride,
+        activation_fn=tf.nn.relu6 if use_bounded_activations else None,
+        scope='shortcut',
       )
     residual = slim.conv2d(inputs, depth_bottleneck, [1, 1], stride=1, scope='conv1')
     residual = resnet_utils.conv2d_same(
       residual, depth_bottleneck, 3, stride, rate=rate, scope='conv2'
     )
     residual = slim.conv2d(residual, depth, [1, 1], stride=1, activation_fn=None, scope='conv3')
-    output = tf.nn.relu(shortcut + residual)
+    if use_bounded_activations:
+      residual = tf.clip_by_value(residual, -6.0, 6.0)  # ReLU6 bounds one side only
+      output = tf.nn.relu6(shortcut + residual)
+    else:
+      output = tf.nn.relu(shortcut + residual)
     return slim.utils.collect_named_outputs(outputs_collections, sc.name, output)
 
 
@@ -54,6 +72,7 @@ def resnet_v1(
   output_stride=None,
   include_root_block=True,
   spatial_squeeze=True,
+  store_non_strided_activations=False,
   reuse=None,
   scope=None,
 ):
@@ -63,11 +82,14 @@ def resnet_v1(
     inputs: float32 [b, h, w, c].
     blocks: list of `resnet_utils.Block`.
     num_classes: number of classes; 0 or None returns the features instead of logits.
-    is_training: whether batch normalization uses the batch's statistics.
+    is_training: whether batch normalization uses the batch's statistics; None leaves that as an
+      outer arg scope sets it.
     global_pool: whether the last feature map is averaged over its spatial axes.
     output_stride: ratio of image and feature map, reached by dilation; None for 32.
     include_root_block: whether the first convolution and pooling are built.
     spatial_squeeze: whether the logits lose their two spatial axes, which must be of size 1.
+    store_non_strided_activations: whether the end points of blocks are those before the stride
+      of the block's last unit.
     reuse: whether the variables exist already.
     scope: variable scope.
 
@@ -83,9 +105,11 @@ def resnet_v1(
       slim.arg_scope(
         [slim.conv2d, bottleneck, resnet_utils.stack_blocks_dense], outputs_collections=collection
       ),
-      slim.arg_scope([slim.batch_norm], is_training=is_training),
+      resnet_utils.training_scope(is_training),
     ):
-      net = resnet_utils.root_and_blocks(inputs, blocks, output_stride, include_root_block)
+      net = resnet_utils.root_and_blocks(
+        inputs, blocks, output_stride, include_root_block, store_non_strided_activations
+      )
       end_points = slim.utils.convert_collection_to_dict(collection)
       net = resnet_utils.head(net, end_points, sc.name, num_classes, global_pool, spatial_squeeze)
   return net, end_points
@@ -98,7 +122,48 @@ def resnet_v1_block(scope, base_depth, num_units, stride):
 
 resnet_v1.default_image_size = 224
 
-resnet_v1_50 = resnet_utils.of_depth(resnet_v1, resnet_v1_block, 50)
-resnet_v1_101 = resnet_utils.of_depth(resnet_v1, resnet_v1_block, 101)
-resnet_v1_152 = resnet_utils.of_depth(resnet_v1, resnet_v1_block, 152)
-resnet_v1_200 = resnet_utils.of_depth(resnet_v1, resnet_v1_block, 200)
+
+def _of_depth(num_layers):
+  """Returns the function that builds a ResNet v1 of so many layers."""
+
+  def network(
+    inputs,
+    num_classes=None,
+    is_training=True,
+    global_pool=True,
+    output_stride=None,
+    spatial_squeeze=True,
+    store_non_strided_activations=False,
+    min_base_depth=8,
+    depth_multiplier=1,
+    reuse=None,
+    scope=f'resnet_v1_{num_layers}',
+  ):
+    def depth(channels):
+      return max(int(channels * depth_multiplier), min_base_depth)
+
+    return resnet_v1(
+      inputs,
+      resnet_utils.blocks_of_depth(resnet_v1_block, num_layers, depth),
+      num_classes,
+      is_training,
+      global_pool,
+      output_stride,
+      spatial_squeeze=spatial_squeeze,
+      store_non_strided_activations=store_non_strided_activations,
+      reuse=reuse,
+      scope=scope,
+    )
+
+  resnet_utils.name_network(network, resnet_v1, num_layers)
+  network.__doc__ += """
+
+  `depth_multiplier` scales the channels of the blocks, whose bottlenecks have at least
+  `min_base_depth`."""
+  return network
+
+
+resnet_v1_50 = _of_depth(50)
+resnet_v1_101 = _of_depth(101)
+resnet_v1_152 = _of_depth(152)
+resnet_v1_200 = _of_depth(200)

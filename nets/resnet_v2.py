@@ -63,7 +63,8 @@ def resnet_v2(
     inputs: float32 [b, h, w, c]; without a root block the output of a linear convolution.
     blocks: list of `resnet_utils.Block`.
     num_classes: number of classes; 0 or None returns the features instead of logits.
-    is_training: whether batch normalization uses the batch's statistics.
+    is_training: whether batch normalization uses the batch's statistics; None leaves that as an
+      outer arg scope sets it.
     global_pool: whether the last feature map is averaged over its spatial axes.
     output_stride: ratio of image and feature map, reached by dilation; None for 32.
     include_root_block: whether the first convolution and pooling are built.
@@ -83,7 +84,7 @@ def resnet_v2(
       slim.arg_scope(
         [slim.conv2d, bottleneck, resnet_utils.stack_blocks_dense], outputs_collections=collection
       ),
-      slim.arg_scope([slim.batch_norm], is_training=is_training),
+      resnet_utils.training_scope(is_training),
     ):
       # The first unit normalizes and activates what conv1 puts out.
       net = resnet_utils.root_and_blocks(
@@ -102,7 +103,36 @@ def resnet_v2_block(scope, base_depth, num_units, stride):
 
 resnet_v2.default_image_size = 224
 
-resnet_v2_50 = resnet_utils.of_depth(resnet_v2, resnet_v2_block, 50)
-resnet_v2_101 = resnet_utils.of_depth(resnet_v2, resnet_v2_block, 101)
-resnet_v2_152 = resnet_utils.of_depth(resnet_v2, resnet_v2_block, 152)
-resnet_v2_200 = resnet_utils.of_depth(resnet_v2, resnet_v2_block, 200)
+
+def _of_depth(num_layers):
+  """Returns the function that builds a ResNet v2 of so many layers."""
+
+  def network(
+    inputs,
+    num_classes=None,
+    is_training=True,
+    global_pool=True,
+    output_stride=None,
+    spatial_squeeze=True,
+    reuse=None,
+    scope=f'resnet_v2_{num_layers}',
+  ):
+    return resnet_v2(
+      inputs,
+      resnet_utils.blocks_of_depth(resnet_v2_block, num_layers),
+      num_classes,
+      is_training,
+      global_pool,
+      output_stride,
+      spatial_squeeze=spatial_squeeze,
+      reuse=reuse,
+      scope=scope,
+    )
+
+  return resnet_utils.name_network(network, resnet_v2, num_layers)
+
+
+resnet_v2_50 = _of_depth(50)
+resnet_v2_101 = _of_depth(101)
+resnet_v2_152 = _of_depth(152)
+resnet_v2_200 = _of_depth(200)

@@ -5,7 +5,7 @@ tf_slim can be imported only after slim_compat has prepared TensorFlow, so this 
 
 # isort: off
 import slim_compat  # noqa: F401
-from tf_slim.nets import inception_v1, inception_v2, inception_v3, resnet_utils
+from tf_slim.nets import inception_v3, resnet_utils
 # isort: on
 
-__all__ = ['inception_v1', 'inception_v2', 'inception_v3', 'resnet_utils']
+__all__ = ['inception_v3', 'resnet_utils']
