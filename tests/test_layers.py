@@ -33,11 +33,13 @@ LAYERS = (
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 TENSORFLOW = {'tensorflow', 'tf_keras', 'tf_slim'}
-# Modules whose distribution has another name; protobuf comes with TensorFlow, in its version.
+# Modules whose distribution has another name; protobuf and h5py come with TensorFlow, in the
+# versions it takes.
 DISTRIBUTIONS = {
   'PIL': 'pillow',
   'absl': 'absl-py',
   'google': 'tensorflow',
+  'h5py': 'tensorflow',
   'tf_keras': 'tf-keras',
   'tf_slim': 'tf-slim',
 }
