@@ -5,10 +5,12 @@ Bottlenecks, https://arxiv.org/abs/1801.04381
 """
 
 import contextlib
+import functools
+import inspect
 from typing import Any, NamedTuple
 
 from nets.batch_norm import batch_norm
-from nets.conv_blocks import fixed_padding, make_divisible
+from nets.conv_parts import fixed_padding, make_divisible
 from slim_compat import slim, tf
 
 
@@ -29,25 +31,40 @@ class Op(NamedTuple):
 
 
 def op(opfunc, multiplier_func=depth_multiplier, **params):
-  """Returns one line of a network's table, `params` being the arguments of `opfunc`."""
+  """Returns one line of a network's table.
+
+  Args:
+    opfunc: function of (tensor, **params) that builds the layer. A stride that `output_stride`
+      takes away turns into a dilation of the ops that have an argument `rate`, and explicit
+      padding is left to those that have `use_explicit_padding`.
+    multiplier_func: function of (params, multiplier) that scales the parameters in place.
+    **params: the arguments of `opfunc`.
+  """
   return Op(opfunc, params, multiplier_func)
+
+
+@slim.add_arg_scope
+def apply_activation(x, name=None, activation_fn=None):
+  """Returns `activation_fn(x, name=name)`, or `x` without a function: an op for tables."""
+  return activation_fn(x, name=name) if activation_fn else x
 
 
 @contextlib.contextmanager
 def _arg_scopes(defaults):
-  """Enters the arg scopes of a dict {tuple of functions: dict of their arguments}."""
+  """Enters the arg scopes of a dict {tuple of functions: dict of their arguments}, or its items."""
   with contextlib.ExitStack() as stack:
-    for functions, arguments in defaults.items():
+    for functions, arguments in dict(defaults).items():
       stack.enter_context(slim.arg_scope(list(functions), **arguments))
     yield
 
 
-@contextlib.contextmanager
+NoOpScope = contextlib.nullcontext
+
+
 def safe_arg_scope(functions, **arguments):
-  """Enters an arg scope without the arguments that are None."""
+  """Returns the arg scope of the arguments that are not None, a NoOpScope when none is left."""
   given = {name: value for name, value in arguments.items() if value is not None}
-  with slim.arg_scope(list(functions), **given):
-    yield
+  return slim.arg_scope(list(functions), **given) if given else NoOpScope()
 
 
 @contextlib.contextmanager
@@ -72,7 +89,8 @@ def mobilenet_base(
 
   Args:
     inputs: float32 [b, h, w, c].
-    conv_defs: dict with 'spec', a list of `op(...)`, and 'defaults', their arg scopes.
+    conv_defs: dict with 'spec', a list of `op(...)`, and, both optional, the arg scopes
+      'defaults' and 'overrides' {tuple of functions: dict of their arguments}; the latter win.
     multiplier: factor on the channels of all ops, above 0.
     final_endpoint: name of the last op to build ('layer_18'), None for all.
     output_stride: ratio of image and feature map (1 or even), reached by dilation; None for 32.
@@ -90,13 +108,14 @@ def mobilenet_base(
   """
   if multiplier <= 0:
     raise ValueError('multiplier is not greater than zero.')
-  if output_stride is not None and output_stride != 1 and output_stride % 2:
+  if output_stride is not None and output_stride != 1 and (output_stride < 1 or output_stride % 2):
     raise ValueError('Output stride must be None, 1 or a multiple of 2.')
   explicit = {'padding': 'VALID'} if use_explicit_padding else {}
   with (
     _same_scope(scope, 'Mobilenet'),
     safe_arg_scope([slim.batch_norm], is_training=is_training),
-    _arg_scopes(conv_defs['defaults']),
+    _arg_scopes(conv_defs.get('defaults', {})),
+    _arg_scopes(conv_defs.get('overrides', {})),
     slim.arg_scope([slim.conv2d, slim.separable_conv2d], **explicit),
   ):
     return _build_ops(
@@ -110,20 +129,21 @@ def _build_ops(inputs, spec, multiplier, final_endpoint, output_stride, use_expl
   for i, line in enumerate(spec, 1):
     params = dict(line.params)
     line.multiplier_func(params, multiplier)
+    takes = inspect.signature(line.op).parameters
     stride = params.get('stride', 1)
     if output_stride is not None and current_stride == output_stride:
-      params['stride'] = 1
-      # A 1 x 1 kernel has nothing to dilate.
-      if list(params.get('kernel_size', [3, 3])) != [1, 1]:
+      if stride != 1:
+        params['stride'] = 1
+      if 'rate' in takes and not _is_pointwise(params):
         params['rate'] = rate
       rate *= stride
     else:
       current_stride *= stride
     if use_explicit_padding:
-      if line.op is slim.conv2d:
+      if 'use_explicit_padding' in takes:
+        params['use_explicit_padding'] = True
+      elif 'kernel_size' in params:
         net = fixed_padding(net, params['kernel_size'], params.get('rate', 1))
-      else:
-        params['padding'] = 'EXPLICIT'
     end_point = f'layer_{i}'
     net = end_points[end_point] = line.op(net, **params)
     layer_of_scope[net.op.name.rpartition('/')[0]] = end_point
@@ -136,6 +156,11 @@ def _build_ops(inputs, spec, multiplier, final_endpoint, output_stride, use_expl
   return net, end_points
 
 
+def _is_pointwise(params):
+  """Whether an op has a 1 x 1 kernel, which has nothing to dilate or pad."""
+  return params.get('kernel_size') in (1, [1, 1], (1, 1))
+
+
 @slim.add_arg_scope
 def mobilenet(
   inputs,
@@ -144,6 +169,7 @@ def mobilenet(
   reuse=None,
   scope='Mobilenet',
   base_only=False,
+  use_reduce_mean_for_pooling=False,
   **mobilenet_args,
 ):
   """Builds a network: the ops of a table, pooling over the whole feature map, and the logits.
@@ -155,6 +181,7 @@ def mobilenet(
     reuse: whether the variables exist already.
     scope: variable scope.
     base_only: whether to stop before the pooling.
+    use_reduce_mean_for_pooling: see `global_pool`.
     **mobilenet_args: arguments of `mobilenet_base`.
 
   Returns:
@@ -173,7 +200,7 @@ def mobilenet(
       return net, end_points
     net = tf.identity(net, name='embedding')
     with tf.variable_scope('Logits'):
-      net = end_points['global_pool'] = global_pool(net)
+      net = end_points['global_pool'] = global_pool(net, use_reduce_mean_for_pooling)
       if not num_classes:
         return net, end_points
       with safe_arg_scope([slim.dropout], is_training=is_training):
@@ -194,12 +221,32 @@ def mobilenet(
   return logits, end_points
 
 
-def global_pool(input_tensor):
-  """Averages [b, h, w, c] over its spatial axes, known or not, to [b, 1, 1, c]."""
+def global_pool(input_tensor, use_reduce_mean_for_pooling=False):
+  """Averages [b, h, w, c] over its spatial axes, known or not, to [b, 1, 1, c].
+
+  Args:
+    input_tensor: float32 [b, h, w, c].
+    use_reduce_mean_for_pooling: whether the op is a mean 'ReduceMean' and not a pooling
+      'AvgPool2D', which some hardware runs better but needs known h and w.
+  """
   height, width = input_tensor.shape.as_list()[1:3]
+  if use_reduce_mean_for_pooling:
+    return tf.reduce_mean(input_tensor, [1, 2], keepdims=True, name='ReduceMean')
   if height is None or width is None:
     return tf.reduce_mean(input_tensor, [1, 2], keepdims=True, name='AvgPool2D')
   return tf.nn.avg_pool2d(input_tensor, [height, width], 1, 'VALID', name='AvgPool2D')
+
+
+def unscaled_last(conv_defs):
+  """Returns a table whose last op keeps its channels whatever the depth multiplier."""
+  *first, last = conv_defs['spec']
+  last = last._replace(multiplier_func=lambda params, multiplier: None)
+  return conv_defs | {'spec': [*first, last]}
+
+
+def variant(network, **arguments):
+  """Returns a network with other defaults of its keyword arguments, and its attributes."""
+  return functools.wraps(network)(functools.partial(network, **arguments))
 
 
 def training_scope(

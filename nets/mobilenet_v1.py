@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from nets import inception_utils
 from nets.batch_norm import batch_norm
-from nets.conv_blocks import fixed_padding
+from nets.conv_parts import fixed_padding
+from nets.mobilenet import variant
 from slim_compat import slim, tf
 
 
@@ -191,14 +192,9 @@ def mobilenet_v1(
 mobilenet_v1.default_image_size = 224
 
 
-def _of_width(depth_multiplier):
-  network = functools.partial(mobilenet_v1, depth_multiplier=depth_multiplier)
-  return functools.wraps(mobilenet_v1)(network)
-
-
-mobilenet_v1_075 = _of_width(0.75)
-mobilenet_v1_050 = _of_width(0.50)
-mobilenet_v1_025 = _of_width(0.25)
+mobilenet_v1_075 = variant(mobilenet_v1, depth_multiplier=0.75)
+mobilenet_v1_050 = variant(mobilenet_v1, depth_multiplier=0.50)
+mobilenet_v1_025 = variant(mobilenet_v1, depth_multiplier=0.25)
 
 
 def mobilenet_v1_arg_scope(

@@ -4,8 +4,6 @@ Paper: Sandler, Howard, Zhu, Zhmoginov, Chen, MobileNetV2: Inverted Residuals an
 Bottlenecks, https://arxiv.org/abs/1801.04381
 """
 
-import functools
-
 from nets import conv_blocks as ops
 from nets import mobilenet as lib
 from nets.batch_norm import batch_norm
@@ -84,10 +82,7 @@ def mobilenet(
   """
   conv_defs = conv_defs or V2_DEF
   if finegrain_classification_mode and depth_multiplier < 1:
-    *convolutions, last = conv_defs['spec']
-    channels = last.params['num_outputs'] / depth_multiplier
-    last = last._replace(params=last.params | {'num_outputs': channels})
-    conv_defs = conv_defs | {'spec': [*convolutions, last]}
+    conv_defs = lib.unscaled_last(conv_defs)
   with lib.safe_arg_scope([lib.depth_multiplier], min_depth=min_depth, divisible_by=divisible_by):
     return lib.mobilenet(
       input_tensor,
@@ -107,9 +102,5 @@ def mobilenet_base(input_tensor, depth_multiplier=1.0, **kwargs):
   return mobilenet(input_tensor, depth_multiplier=depth_multiplier, base_only=True, **kwargs)
 
 
-def _of_width(**kwargs):
-  return functools.wraps(mobilenet)(functools.partial(mobilenet, **kwargs))
-
-
-mobilenet_v2_140 = _of_width(depth_multiplier=1.4)
-mobilenet_v2_035 = _of_width(depth_multiplier=0.35, finegrain_classification_mode=True)
+mobilenet_v2_140 = lib.variant(mobilenet, depth_multiplier=1.4)
+mobilenet_v2_035 = lib.variant(mobilenet, depth_multiplier=0.35, finegrain_classification_mode=True)

@@ -42,9 +42,12 @@ _RESNET_V2_BLOCKS = 'conv1 block1 block2 block3 block4 postnorm'
 _MOBILENET_V1_BLOCKS = 'Conv2d_0 ' + ' '.join(
   f'Conv2d_{i}_depthwise Conv2d_{i}_pointwise' for i in range(1, 14)
 )
-_MOBILENET_V2_BLOCKS = ' '.join(
-  ['Conv', 'expanded_conv', *(f'expanded_conv_{i}' for i in range(1, 17)), 'Conv_1']
-)
+
+
+def _mobilenet_blocks(num_blocks, num_convs):
+  """Returns the scopes of a MobileNet from v2 on: a convolution, the blocks, the others."""
+  blocks = ['expanded_conv', *(f'expanded_conv_{i}' for i in range(1, num_blocks))]
+  return ' '.join(['Conv', *blocks, *(f'Conv_{i}' for i in range(1, num_convs))])
 
 
 def _fully_convolutional(root, default_image_size, min_image_size, labels_offset, num_parameters):
@@ -98,7 +101,15 @@ def _mobilenet_v1(num_parameters):
 
 
 def _mobilenet_v2(num_parameters):
-  return _mobilenet('MobilenetV2', 'output', _MOBILENET_V2_BLOCKS, num_parameters)
+  return _mobilenet('MobilenetV2', 'output', _mobilenet_blocks(17, 2), num_parameters)
+
+
+def _mobilenet_v3(num_blocks, num_parameters):
+  return _mobilenet('MobilenetV3', 'output', _mobilenet_blocks(num_blocks, 3), num_parameters)
+
+
+def _mobilenet_edgetpu(num_parameters):
+  return _mobilenet('MobilenetEdgeTPU', 'output', _mobilenet_blocks(22, 2), num_parameters)
 
 
 def _nasnet(default_image_size, min_image_size, blocks, aux_scope, num_parameters, preprocessing):
@@ -271,6 +282,12 @@ NET_INFO = {
   'mobilenet_v2': _mobilenet_v2(3.51),
   'mobilenet_v2_140': _mobilenet_v2(6.11),
   'mobilenet_v2_035': _mobilenet_v2(1.68),
+  'mobilenet_v3_small': _mobilenet_v3(11, 2.54),
+  'mobilenet_v3_large': _mobilenet_v3(15, 5.48),
+  'mobilenet_v3_small_minimalistic': _mobilenet_v3(11, 2.05),
+  'mobilenet_v3_large_minimalistic': _mobilenet_v3(15, 3.93),
+  'mobilenet_edgetpu': _mobilenet_edgetpu(4.09),
+  'mobilenet_edgetpu_075': _mobilenet_edgetpu(2.99),
   'nasnet_cifar': _nasnet(32, 9, _NASNET_CIFAR_STEM + _nasnet_cells(6), 'aux_11', 4.11, 'cifarnet'),
   'nasnet_mobile': _nasnet(224, 67, _NASNET_STEM + _nasnet_cells(4), 'aux_7', 5.29, 'inception'),
   'nasnet_large': _nasnet(331, 67, _NASNET_STEM + _nasnet_cells(6), 'aux_11', 88.76, 'inception'),

@@ -27,6 +27,9 @@ NETS = sorted(nets_factory.networks_map)
 DEEP = {f'resnet_v{v}_{depth}' for v in (1, 2) for depth in (101, 152, 200)} | {
   'inception_resnet_v2',
   'inception_v4',
+  'mobilenet_edgetpu',
+  'mobilenet_v3_large_minimalistic',
+  'mobilenet_v3_small_minimalistic',
   'nasnet_cifar',
   'nasnet_large',
   'nasnet_mobile',
@@ -35,6 +38,8 @@ DEEP = {f'resnet_v{v}_{depth}' for v in (1, 2) for depth in (101, 152, 200)} | {
 }
 LIKE_ANOTHER = {f'mobilenet_v{name}' for name in ('1', '1_075', '1_050', '2', '2_140')} | {
   'inception_v2',
+  'mobilenet_edgetpu_075',
+  'mobilenet_v3_large',
   'resnet_v1_50',
 }
 HEAVY = DEEP | {'alexnet_v2', 'i3d', 'overfeat', 's3dg', 'vgg_a', 'vgg_16', 'vgg_19'}
