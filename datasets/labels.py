@@ -132,18 +132,14 @@ def describe_base(dataset, labels_offset=0):
     dataset: slim.dataset.Dataset.
     labels_offset: what training takes off every label.
   """
-  names = dataset.labels_to_names
+  names = dataset.labels_to_names or dict(enumerate(class_names(dataset)))
   smallest = getattr(dataset, 'smallest_label', None)
   base = int(has_background(names) and smallest != 0)
   sentence = f'Labels count from {base} ({names.get(base)}) to {max(names)} ({names[max(names)]})'
   if base:
     net = f'the net has {dataset.num_classes - labels_offset} classes'
-    how = (
-      f'--labels_offset={labels_offset} leaves'
-      if labels_offset
-      else '--labels_offset=1 would leave'
-    )
-    return f'{sentence}, 0 is the background: {net}, {how} it out.'
+    how = f'{labels_offset} leaves' if labels_offset else '1 would leave'
+    return f'{sentence}, 0 is the background: {net}, --labels_offset={how} it out.'
   if smallest:
     return (
       f'{sentence}, but no record has a label below {smallest}: if they count from 1, '
