@@ -85,11 +85,19 @@ def convert(options):
     for split_name, directory in directories.items():
       images = _list_images(options.labels_file, split_name, directory, class_names, ignored)
       written[split_name] = _write_split(options, partial, split_name, images, class_names, skipped)
-    value = _manifest(class_names, written, skipped, ignored)
+    by_label = labels.behind_background(class_names)
+    value = output_folder.describe(
+      shard_names.UNNAMED,
+      by_label.values(),
+      dict(sorted(written.items())),
+      skipped,
+      ignored=ignored,
+      seed=_SEED,
+    )
     output_folder.write_skipped(partial, skipped)
     if writes_labels:
       path = os.path.join(partial, labels.SLIM_LABEL_FILE)
-      labels.write_numbered_file(path, labels.behind_background(class_names))
+      labels.write_numbered_file(path, by_label)
     manifest.write_manifest(partial, value)
     output_folder.publish(options.output_directory, partial)
   return Result(value, skipped)
@@ -103,12 +111,8 @@ def _check_output(options):
     directory = getattr(options, name)
     if directory and not os.path.isdir(directory):
       raise UserError(f'--{name}={directory} is not a folder: give the folder of the classes.')
-  there = output_folder.files_of_dataset(options.output_directory, shard_names.UNNAMED)
-  if there and not options.overwrite:
-    raise UserError(
-      'Dataset files already exist. Exiting without re-creating them. '
-      f'{options.output_directory} holds {there[0]}: --overwrite replaces the data set.'
-    )
+  if not options.overwrite:
+    output_folder.refuse_existing(options.output_directory, shard_names.UNNAMED)
 
 
 def _class_names(labels_file, directories):
@@ -183,14 +187,15 @@ def _list_images(labels_file, split_name, directory, class_names, ignored):
 
 
 def _no_pictures(labels_file, split_name, directory, class_names, folders):
-  what = f'a folder with pictures for any class of {labels_file}' if labels_file else 'pictures'
-  there = ', '.join(sorted(folders)[:8]) or 'no folder'
+  """Returns the UserError for a folder without any picture of the classes."""
+  of_what = f' of any class of {labels_file} ({class_names[0]} ...)' if labels_file else ''
+  there = ', '.join(sorted(folders)[:8]) or 'none'
   fix = f'check --{split_name}_directory and --labels_file'
-  if labels_file and all(name.partition(':')[0].isdigit() for name in class_names):
-    fix = 'write one class name a line without numbers, the line is the label'
+  if labels_file and labels.is_numbered(labels_file):
+    fix = 'write one class name a line without numbers, for the line is the label'
   elif split_name == 'validation':
     fix += ', or give --validation_directory= to write no validation split'
-  return UserError(f'{directory} holds no {what} ({class_names[0]} ...), it holds {there}: {fix}.')
+  return UserError(f'{directory} holds no pictures{of_what}, its folders are {there}: {fix}.')
 
 
 def _write_split(options, partial, split_name, images, class_names, skipped):
@@ -224,6 +229,8 @@ def _write_split(options, partial, split_name, images, class_names, skipped):
     if all(shard['num_images'] for shard in written.shards):
       break
     # Files that cannot be read have left a shard empty, which readers refuse.
+    for shard in written.shards:
+      os.unlink(os.path.join(partial, shard['file']))
     images = written.images
   logging.info(
     '%s: Finished writing all %d images in data set.', datetime.datetime.now(), len(written.images)
@@ -261,21 +268,3 @@ def _reporting(pictures, spacings):
           done,
           end - first,
         )
-
-
-def _manifest(class_names, written, skipped, ignored):
-  """Returns the content of dataset.json."""
-  classes = list(labels.behind_background(class_names).values())
-  notes = sum((split.notes for split in written.values()), collections.Counter())
-  # What follows a colon is about one file.
-  reasons = collections.Counter(reason.partition(':')[0] for reason in skipped.values())
-  return {
-    'format_version': manifest.FORMAT_VERSION,
-    'name': shard_names.UNNAMED,
-    'classes': classes,
-    'splits': {name: split.listing(classes) for name, split in sorted(written.items())},
-    'repaired': dict(sorted(notes.items())),
-    'skipped': dict(sorted(reasons.items())),
-    'ignored': dict(sorted((+ignored).items())),
-    'seed': _SEED,
-  }
