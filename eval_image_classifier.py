@@ -32,7 +32,7 @@ _data.integer(
   'labels_offset',
   0,
   'Subtracted from every label: 1 for a data set with a background class 0 and a net without; left '
-  "out: the training's.",
+  "out: the training's, else what the checkpoint's number of classes says.",
 )
 _data.integer('batch_size', 100, 'Images at a time; changes the speed, not the result.')
 _data.integer('max_num_batches', None, 'Stop after so many batches; None is the whole split.')
@@ -125,7 +125,7 @@ def main(flags):
     image_size=_value(flags, record, 'eval_image_size', 'image_size'),
     batch_size=flags.batch_size,
     max_num_batches=flags.max_num_batches,
-    labels_offset=_value(flags, record, 'labels_offset'),
+    labels_offset=_labels_offset(flags, record),
     use_grayscale=_value(flags, record, 'use_grayscale'),
     use_moving_averages=_moving_averages(flags),
     num_threads=flags.num_preprocessing_threads,
@@ -165,6 +165,11 @@ def _value(flags, record, name, key=None):
   if value != recorded:
     print(f'--{name}={value} although the training used {recorded}.', file=sys.stderr)
   return value
+
+
+def _labels_offset(flags, record):
+  is_known = command.is_given(flags, 'labels_offset') or 'labels_offset' in record
+  return _value(flags, record, 'labels_offset') if is_known else None
 
 
 def _moving_averages(flags):

@@ -66,7 +66,7 @@ def evaluate(
   if eval_dir:
     _make_folder(eval_dir)
   predictions = predict(checkpoint_path, dataset, model_name, **settings)
-  names = label_files.class_names(dataset, settings.get('labels_offset', 0))
+  names = label_files.class_names(dataset, predictions.facts['labels_offset'])
   labels, logits = predictions.labels, predictions.logits
   figures = {
     **(about or {}),
@@ -96,7 +96,7 @@ def predict(
   image_size=None,
   batch_size=100,
   max_num_batches=None,
-  labels_offset=0,
+  labels_offset=None,
   use_grayscale=False,
   use_moving_averages=None,
   num_threads=4,
@@ -109,7 +109,8 @@ def predict(
     image_size: pixels; None is the net's default.
     batch_size: images at a time; changes the speed, not the result.
     max_num_batches: stop after so many batches; None is the whole split.
-    labels_offset: subtracted from the labels; the network has that many classes less.
+    labels_offset: subtracted from the labels; the network has that many classes less. None is 1
+      for a checkpoint that lacks the background class of the data set, else 0.
     use_grayscale: whether images have one channel.
     use_moving_averages: True or False; None takes them when the checkpoint holds them.
     num_threads: images prepared at the same time.
@@ -123,6 +124,7 @@ def predict(
     RunError: for a damaged record or a label outside the classes.
   """
   checkpoint = checkpoints.resolve(checkpoint_path)
+  labels_offset = restoring.labels_offset(checkpoint, model_name, dataset, labels_offset)
   num_classes = dataset.num_classes - labels_offset
   preprocessing_name = preprocessing_name or model_name
   tf.logging.info('Evaluating %s', checkpoint)

@@ -1,6 +1,7 @@
 """Which variables of a checkpoint a network for inference takes, compared before any session."""
 
-from image_classifier import checkpoints
+from datasets import labels
+from image_classifier import checkpoints, recognition
 from nets import net_info
 from slim_compat import tf
 from slim_errors import UserError
@@ -43,6 +44,49 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
   return restored
 
 
+def labels_offset(checkpoint, model_name, dataset, given=None):
+  """Returns what to subtract from the labels, so that they are the classes of a checkpoint.
+
+  The published checkpoints of VGG and ResNet v1 lack ImageNet's background class, the others have
+  it.
+
+  Args:
+    checkpoint: its prefix.
+    model_name: the net it is of.
+    dataset: slim.dataset.Dataset.
+    given: the user's or the training's; None: 1 where the checkpoint knows all classes but the
+      background, else 0.
+
+  Raises:
+    UserError: the given one does not fit, and another one would.
+  """
+  saved = checkpoints.variables(checkpoint)
+  known = recognition.num_classes(saved, net_info.net_info(model_name))
+  fits = int(known == dataset.num_classes - 1 and _has_background(dataset))
+  if given is None:
+    if fits:
+      tf.logging.info(
+        '--labels_offset=1: the checkpoint knows %d classes, the data set these and the background',
+        known,
+      )
+    return fits
+  if given != fits and known == dataset.num_classes - fits:
+    raise UserError(
+      f'--labels_offset={given} leaves {dataset.num_classes - given} of the {dataset.num_classes} '
+      f'classes of the data set, and {checkpoint} knows {known} classes: give '
+      f'--labels_offset={fits}, or leave it out.'
+    )
+  return given
+
+
+def _has_background(dataset):
+  """Whether the data set is known to have a class 0 without pictures."""
+  names = dataset.labels_to_names
+  return (
+    bool(names) and labels.has_background(names) and getattr(dataset, 'smallest_label', None) != 0
+  )
+
+
 def has_averages(restored):
   """Whether what `variables_to_restore` returned takes moving averages."""
   return any(name.endswith(checkpoints.AVERAGE_SUFFIX) for name in restored)
@@ -59,30 +103,21 @@ def _check_names(checkpoint, saved, wanted, model_name):
       f'{checkpoint} holds {model_name} without its last layer ({shown}), so it knows no classes: '
       'fine-tune it with train_image_classifier.py first.'
     )
-  likely = [
-    name
-    for name, info in net_info.NET_INFO.items()
-    if name != model_name and _holds(saved, info.blocks)
-  ]
-  hint = f'it looks like {" or ".join(likely[:4])}: ' if likely else ''
+  hint = recognition.hint(saved, net_info.net_info(model_name))
   raise UserError(
     f'{checkpoint} is not of {model_name}: it holds no {shown} ({len(missing)} of {len(wanted)} '
-    f'variables missing); {hint}pass the --model_name it was trained with.'
+    f'variables missing); {hint or "pass the --model_name it was trained with"}.'
   )
 
 
-def _holds(saved, blocks):
-  """Whether every block of a net has a variable in the checkpoint."""
-  return all(any(name.startswith(f'{block}/') for name in saved) for block in blocks)
-
-
 def _check_shapes(checkpoint, saved, wanted, model_name):
-  heads = net_info.net_info(model_name).head_prefixes
+  info = net_info.net_info(model_name)
+  heads, hint = info.head_prefixes, recognition.hint(saved, info)
   for name, variable in wanted.items():
     there, here = list(saved[name]), variable.shape.as_list()
     if there == here:
       continue
-    if name.startswith(heads) and there[:-1] == here[:-1]:
+    if name.startswith(heads) and there[:-1] == here[:-1] and not hint:
       off_by_one = abs(there[-1] - here[-1]) == 1
       raise UserError(
         f'{checkpoint} knows {there[-1]} classes and the data set has {here[-1]}: evaluate it on '
@@ -90,5 +125,5 @@ def _check_shapes(checkpoint, saved, wanted, model_name):
       )
     raise UserError(
       f'{checkpoint} does not fit {model_name}: {name} has shape {there} there and {here} in the '
-      'net; pass the --model_name and --eval_image_size it was trained with.'
+      f'net; {hint or "pass the --model_name and --eval_image_size it was trained with"}.'
     )

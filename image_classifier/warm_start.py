@@ -3,7 +3,7 @@
 import itertools
 import typing
 
-from image_classifier import checkpoints, scopes
+from image_classifier import checkpoints, recognition, scopes
 from slim_errors import UserError
 
 
@@ -11,7 +11,7 @@ class Plan(typing.NamedTuple):
   """What a warm start does: the variables to restore and, in words, why others start new."""
 
   restored: dict  # name in the checkpoint -> variable
-  new_heads: list  # lines about heads of another size
+  new_heads: list  # the line about heads of another size, if there are any
 
 
 def plan(prefix, variables, net_info, *, exclude_scopes=(), ignore_missing=False):
@@ -37,30 +37,46 @@ def plan(prefix, variables, net_info, *, exclude_scopes=(), ignore_missing=False
   _check_exclude_scopes(exclude_scopes, names)
   wanted = [v for v in variables if not v.op.name.startswith(exclude_scopes)]
   shapes = checkpoints.variables(prefix)
+  hint = recognition.hint(shapes, net_info)
   if not any(v.op.name in shapes for v in wanted):
     raise UserError(
-      f'Checkpoint {prefix} holds none of the {len(wanted)} variables to restore: it is of '
-      f'another net, with scopes {", ".join(_roots(shapes))}.'
+      f'Checkpoint {prefix} holds none of the {len(wanted)} variables to restore: '
+      f'{hint or "it is of another net, with scopes " + ", ".join(_roots(shapes))}.'
     )
-  restored, new_heads = {}, []
+  restored, new = {}, []
   for variable in wanted:
     name, shape = variable.op.name, variable.shape.as_list()
     in_head = name.startswith(net_info.head_prefixes)
     if shapes.get(name) == shape:
       restored[name] = variable
     elif name in shapes and in_head:
-      new_heads.append(f'{name} has shape {shapes[name]} there, {shape} here: it starts new.')
+      new.append(variable)
     elif name in shapes:
       raise UserError(
         f'Checkpoint {prefix} holds {name} in shape {shapes[name]}, the net needs {shape}: '
-        'it is of another net, or name its scope in --checkpoint_exclude_scopes.'
+        f'{hint or "it is of another net"}, or name its scope in --checkpoint_exclude_scopes.'
       )
     elif not in_head and not ignore_missing:
       raise UserError(
-        f'Checkpoint {prefix} lacks {name}: name its scope in --checkpoint_exclude_scopes, or '
-        'give --ignore_missing_vars.'
+        f'Checkpoint {prefix} lacks {name}: {hint and f"{hint}, or "}name its scope in '
+        '--checkpoint_exclude_scopes, or give --ignore_missing_vars.'
       )
-  return Plan(restored, new_heads)
+  return Plan(restored, _about_new_heads(new, shapes, net_info))
+
+
+def _about_new_heads(new, shapes, net_info):
+  """Returns the line about variables of the head that the checkpoint has in another shape."""
+  if not new:
+    return []
+  layers = dict.fromkeys(variable.op.name.rpartition('/')[0] for variable in new)
+  here = recognition.num_classes({v.op.name: v.shape.as_list() for v in new}, net_info)
+  there = recognition.num_classes(shapes, net_info)
+  reason = (
+    f'the checkpoint knows {there} classes, this net {here}'
+    if here and there
+    else 'the checkpoint has them in another shape'
+  )
+  return [f'Starting new: {", ".join(layers)}; {reason}.']
 
 
 def _check_exclude_scopes(exclude_scopes, names):

@@ -364,7 +364,7 @@ def test_moving_averages(data, tmp_path, caplog, flags, suffix):
     (('--preprocessing_name=lennet',), "did you mean 'lenet'?"),
     (('--model_name=cifarnet',), 'is not of cifarnet: it holds no CifarNet/conv1/weights'),
     (('--eval_image_size=32',), 'LeNet/fc3/weights has shape [3136, 1024] there and [4096, 1024]'),
-    (('--labels_offset=1',), 'knows 7 classes and the data set has 6'),
+    (('--labels_offset=1',), 'leaves 6 of the 7 classes of the data set, and'),
     (('--eval_dir=/dev/null/out',), '--eval_dir=/dev/null/out cannot be written to'),
     (('--moving_average_decay=0.9',), 'holds no moving averages'),
   ],
@@ -382,6 +382,46 @@ def test_no_data_set(tmp_path, capsys):
   write_checkpoint(tmp_path / 'run', 'lenet')
   assert run(eval_image_classifier, f'--checkpoint_path={tmp_path / "run"}') == 2
   assert 'You must supply the dataset directory with --dataset_dir' in capsys.readouterr().err
+
+
+@pytest.fixture
+def behind_background(tmp_path):
+  """A data set of 6 classes behind a background class 0 without pictures."""
+  write_split(tmp_path / 'data', 'validation', make_images(6), np.arange(1, 7), shards=(6,))
+  labels = (tmp_path / 'data' / 'label.txt').read_text(encoding='utf-8').splitlines()
+  labels[0] = 'background'
+  (tmp_path / 'data' / 'label.txt').write_text('\n'.join(labels), encoding='utf-8')
+  return tmp_path / 'data'
+
+
+@pytest.mark.parametrize(('num_classes', 'offset'), [(6, 1), (7, 0)])
+def test_the_checkpoint_decides_the_labels_offset(
+  behind_background, tmp_path, caplog, num_classes, offset
+):
+  write_checkpoint(tmp_path / 'run', 'lenet', num_classes)
+  flags = ('--model_name=lenet', f'--eval_dir={tmp_path}')
+  assert evaluate(tmp_path / 'run', behind_background, *flags) == 0
+  assert read_report(tmp_path)['labels_offset'] == offset
+  assert [row['truth'] for row in read_predictions(tmp_path)] == NAMES[1:]
+  assert ('--labels_offset=1: the checkpoint knows 6 classes' in caplog.text) == (offset == 1)
+
+
+@pytest.mark.parametrize(('num_classes', 'given', 'right'), [(6, 0, 1), (7, 1, 0), (6, 2, 1)])
+def test_a_labels_offset_that_the_checkpoint_contradicts_is_refused(
+  behind_background, tmp_path, capsys, num_classes, given, right
+):
+  write_checkpoint(tmp_path / 'run', 'lenet', num_classes)
+  flags = ('--model_name=lenet', f'--labels_offset={given}')
+  assert evaluate(tmp_path / 'run', behind_background, *flags) == 2
+  message = capsys.readouterr().err
+  assert f'--labels_offset={given} leaves {7 - given} of the 7 classes' in message
+  assert f'give --labels_offset={right}, or leave it out' in message
+
+
+def test_a_checkpoint_of_another_net_is_recognized(data, tmp_path, capsys):
+  write_checkpoint(tmp_path / 'run', 'lenet', len(NAMES))
+  assert evaluate(tmp_path / 'run', data, '--model_name=cifarnet') == 2
+  assert 'it looks like lenet: pass --model_name=lenet.' in capsys.readouterr().err
 
 
 def test_class_count_that_a_labels_offset_would_explain(data, tmp_path, capsys):
