@@ -7,7 +7,7 @@ which Keras writes and loads weights.
 import functools
 import typing
 
-from image_classifier import keras_inception
+from image_classifier import keras_inception, keras_nasnet
 from image_classifier.keras_rows import BGR_TO_RGB, EPSILON, conv, dense, depthwise, norm
 
 # Units of the four blocks, and convolutions of the five stages, by the number of layers.
@@ -98,6 +98,17 @@ def _resnet(num_layers):
   )
 
 
+def _nasnet(keras_name, penultimate_filters, num_blocks, stem_filters, skip_reduction):
+  return KerasNet(
+    keras_name,
+    functools.partial(
+      keras_nasnet.nasnet, penultimate_filters, num_blocks, stem_filters, skip_reduction
+    ),
+    stem_filters,
+    difference='its reduction cells pool over a border of zeros that slim leaves out',
+  )
+
+
 KERAS_NETS = {
   'inception_v3': KerasNet('InceptionV3', keras_inception.inception_v3, 32),
   'inception_resnet_v2': KerasNet('InceptionResNetV2', keras_inception.inception_resnet_v2, 32),
@@ -108,6 +119,8 @@ KERAS_NETS = {
   'mobilenet_v2': KerasNet('MobileNetV2(alpha=1.0)', _mobilenet_v2, 32),
   'mobilenet_v2_140': KerasNet('MobileNetV2(alpha=1.4)', _mobilenet_v2, 48),
   'mobilenet_v2_035': KerasNet('MobileNetV2(alpha=0.35)', _mobilenet_v2, 16),
+  'nasnet_mobile': _nasnet('NASNetMobile', 1056, 4, 32, False),
+  'nasnet_large': _nasnet('NASNetLarge', 4032, 6, 96, True),
   'vgg_16': KerasNet('VGG16', functools.partial(_vgg, 16), 64),
   'vgg_19': KerasNet('VGG19', functools.partial(_vgg, 19), 64),
   'resnet_v2_50': _resnet(50),

@@ -30,6 +30,8 @@ MODELS = {
   'mobilenet_v2': ('MobileNetV2', {'alpha': 1.0}, 64, ['.weights.h5']),
   'mobilenet_v2_140': ('MobileNetV2', {'alpha': 1.4}, 64, ['.keras']),
   'mobilenet_v2_035': ('MobileNetV2', {'alpha': 0.35}, 97, ['.h5']),
+  'nasnet_mobile': ('NASNetMobile', {}, 64, ['.keras']),
+  'nasnet_large': ('NASNetLarge', {}, 64, ['.weights.h5']),
   'vgg_16': ('VGG16', {}, 224, ['.h5']),
   'vgg_19': ('VGG19', {}, 224, ['.weights.h5']),
   'resnet_v2_50': ('ResNet50V2', {}, 64, ['.weights.h5']),
@@ -95,6 +97,7 @@ def make(folder, net):
   VGG is too large for a test of seconds: without `top` in its size it has no top.
   """
   has_top = not net.startswith('vgg') or 'full' in sys.argv
+  resnet.layers = nasnet.layers = _without_zero_padding(keras.layers)
   model = build(net, has_top)
   _randomize(model)
   size = model.input_shape[1]
@@ -113,16 +116,15 @@ def make(folder, net):
     model = keras.Model(model.inputs, pooled.output)
   model.save_weights(f'{path}_notop.weights.h5')
   answers['features'] = np.asarray(model(images, training=False)).reshape(2, -1)
-  if net.startswith('resnet'):
+  if net.startswith(('resnet', 'nasnet')):
     answers['unpatched'] = _unpatched(net, model, images)
   np.savez(f'{path}.npz', **answers)
 
 
 def _unpatched(net, model, images):
   """The features of Keras's own net with the model's weights."""
-  resnet.layers = keras.layers
+  resnet.layers = nasnet.layers = keras.layers
   own = build(net, top=False)
-  resnet.layers = PATCHED
   own.set_weights(model.get_weights())
   return np.asarray(own(images, training=False))
 
@@ -136,10 +138,7 @@ def load(net, files):
         copy[str(i)] = weight
 
 
-PATCHED = _without_zero_padding(keras.layers)
-
 if __name__ == '__main__':
-  resnet.layers = nasnet.layers = PATCHED
   if sys.argv[1] == 'make':
     for net_to_make in [argument for argument in sys.argv[3:] if argument != 'full']:
       make(sys.argv[2], net_to_make)
