@@ -19,6 +19,9 @@ FLAGS = command.new_flags()
 _net = command.FlagGroup(FLAGS, 'Net')
 _net.string('model_name', 'inception_v3', 'Name of the net; the run decides when there is one.')
 _net.string('train_dir', None, 'Folder of the training run the graph is for.')
+_net.string(
+  'checkpoint_path', None, 'Checkpoint of no run, which says the net and the number of classes.'
+)
 _net.boolean('is_training', False, 'Write the training form: dropout, batch statistics.')
 _net.integer('image_size', None, 'Side of the input in pixels; none: of the run, or the net.')
 _net.integer('default_image_size', 224, 'Had meaning for nets without a size of their own.')
@@ -50,6 +53,7 @@ def main(flags):
   given = {name: flags[name].value for name in names if command.is_given(flags, name)}
   choices = export.resolve(
     train_dir=flags.train_dir,
+    checkpoint_path=flags.checkpoint_path,
     image_size=flags.image_size,
     num_frames=flags.num_frames if flags.is_video_model else None,
     **given,

@@ -4,13 +4,13 @@ from google.protobuf import text_format
 
 import slim_files
 from datasets import dataset_factory, labels
-from image_classifier import run_record, sidecar
+from image_classifier import checkpoints, recognition, run_record, sidecar
 from nets import net_info, nets_factory
 from slim_compat import tf
 from slim_errors import UserError, unknown
 
-# What the published checkpoints tell apart.
-_IMAGENET = 'imagenet'
+# What the published checkpoints tell apart: its classes with or without the background.
+_IMAGENET, _IMAGENET_CLASSES = 'imagenet', (1000, 1001)
 _DEFAULT_MODEL = 'inception_v3'
 
 
@@ -23,6 +23,7 @@ def resolve(
   image_size=None,
   use_grayscale=None,
   num_frames=None,
+  checkpoint_path=None,
 ):
   """Completes what the user gave by what the run, the data set and the net say.
 
@@ -35,13 +36,20 @@ def resolve(
     image_size: side of the input, in pixels; else the run's; else the net's own.
     use_grayscale: whether the net reads one channel.
     num_frames: pictures in a clip, for a net that reads clips; else what training used.
+    checkpoint_path: a checkpoint of no run, whose variables say net and number of classes.
 
   Returns:
     The keyword arguments of `sidecar.facts_of_net`.
 
   Raises:
-    UserError: for unknown names, and where run, data set and flags contradict one another.
+    UserError: for unknown names, and where run, checkpoint, data set and flags contradict one
+      another.
   """
+  known = None
+  if checkpoint_path:
+    if train_dir:
+      raise UserError('Give --train_dir or --checkpoint_path, not both: the run says everything.')
+    model_name, known = _of_checkpoint(checkpoint_path, model_name)
   record = _record(train_dir)
   model_name = model_name or record.get('model_name', _DEFAULT_MODEL)
   if model_name not in nets_factory.networks_map:
@@ -60,8 +68,28 @@ def resolve(
     'num_frames': num_frames,
     'preprocessing_name': record.get('preprocessing_name'),
     'moving_average_decay': record.get('moving_average_decay'),
-    **_classes(model_name, dataset_name, dataset_dir, labels_offset, record, train_dir),
+    **_classes(model_name, dataset_name, dataset_dir, labels_offset, record, train_dir, known),
   }
+
+
+def _of_checkpoint(checkpoint_path, model_name):
+  """Returns the net that a checkpoint is of, if none was given, and how many classes it knows."""
+  prefix = checkpoints.resolve(checkpoint_path)
+  shapes = checkpoints.variables(prefix)
+  model_name = model_name or next(iter(recognition.nets_of(shapes)), None)
+  if model_name is None:
+    raise UserError(f'{prefix} is of no net that is known by its variables: give --model_name.')
+  info = net_info.net_info(model_name)
+  hint = recognition.hint(shapes, info)
+  if hint:
+    raise UserError(f'{prefix} is not of {model_name}: {hint}.')
+  num_classes = recognition.num_classes(shapes, info)
+  if num_classes is None:
+    raise UserError(
+      f'{prefix} holds no last layer of {model_name}, so it knows no classes: fine-tune it with '
+      'train_image_classifier.py first, or leave out --checkpoint_path.'
+    )
+  return model_name, num_classes
 
 
 def _record(train_dir):
@@ -85,17 +113,23 @@ def _check_same(key, value, record, train_dir):
     )
 
 
-def _classes(model_name, dataset_name, dataset_dir, labels_offset, record, train_dir):
+def _classes(model_name, dataset_name, dataset_dir, labels_offset, record, train_dir, known):
   """Returns num_classes, class_names, labels_offset and data_fingerprint, as a dict.
 
-  Classes are those the net tells apart: the data set's without the first `labels_offset`.
+  Classes are those the net tells apart: the data set's without the first `labels_offset`. `known`
+  is how many a checkpoint has, None without one.
   """
+  if known not in (None, *_IMAGENET_CLASSES) and not (dataset_name or dataset_dir):
+    return {'num_classes': known, 'labels_offset': labels_offset or 0}
   if not (dataset_name or dataset_dir or record):
     dataset_name = _IMAGENET
   if dataset_name or dataset_dir:
     classes = _classes_of_dataset(dataset_name, dataset_dir)
     # Pictures of one's own may go by the name of imagenet too, but have no background.
-    if dataset_name == _IMAGENET and classes['class_names'][0] == labels.BACKGROUND:
+    has_background = classes['class_names'][0] == labels.BACKGROUND
+    if labels_offset is None and known is not None:
+      labels_offset = int(has_background and known == classes['num_classes'] - 1)
+    elif dataset_name == _IMAGENET and has_background:
       labels_offset = _offset_of_checkpoints(model_name, labels_offset)
   else:
     keys = ('num_classes', 'class_names', 'labels_offset', 'data_fingerprint')
@@ -108,6 +142,11 @@ def _classes(model_name, dataset_name, dataset_dir, labels_offset, record, train
   classes['num_classes'] -= labels_offset
   classes['class_names'] = classes['class_names'][labels_offset:]
   _check_same('num_classes', classes['num_classes'], record, train_dir)
+  if known not in (None, classes['num_classes']):
+    raise UserError(
+      f'The checkpoint knows {known} classes, and the data set has {classes["num_classes"]} with '
+      f'--labels_offset={labels_offset}: leave out that flag, or give the data set it is of.'
+    )
   return {**classes, 'labels_offset': labels_offset}
 
 

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 import slim_files
-from image_classifier import checkpoints, graph_files, run_record, sidecar
+from image_classifier import checkpoints, graph_files, recognition, run_record, sidecar
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
@@ -109,7 +109,7 @@ def freeze(source, output_graph, output_nodes=(), options=None):
   prefix, keys = None, {}
   if not source.input_saved_model_dir:
     prefix = checkpoints.resolve(source.input_checkpoint)
-    keys = _checkpoint_keys(variables, prefix, source, options)
+    keys = _checkpoint_keys(variables, prefix, source, options, facts.get('model_name'))
   frozen = _with_constants(graph_def, source, prefix, keys, output_nodes, options)
   _check_weights(frozen, keys, prefix)
   was_run = _run_once(frozen, output_nodes, source.path)
@@ -167,7 +167,7 @@ def _variables_to_freeze(graph_def, output_nodes, options, path):
   ]
 
 
-def _checkpoint_keys(variables, prefix, source, options):
+def _checkpoint_keys(variables, prefix, source, options, model_name):
   """Returns {name of a variable: name of its value in the checkpoint}; the shapes are checked."""
   stored = checkpoints.variables(prefix)
   averaged = {node.name for node in variables if node.name + checkpoints.AVERAGE_SUFFIX in stored}
@@ -183,9 +183,11 @@ def _checkpoint_keys(variables, prefix, source, options):
   }
   missing = [name for name, key in keys.items() if key not in stored]
   if missing and not (options.initializer_nodes or source.input_saver):
+    others = [name for name in recognition.nets_of(stored) if name != model_name]
+    looks = f'it looks like {others[0]}, so export that, or ' if others else ''
     raise UserError(
       f'{prefix} lacks {len(missing)} of the {len(keys)} variables of {source.path}, '
-      f'{", ".join(missing[:5])} among them: take a checkpoint of a run of this net.'
+      f'{", ".join(missing[:5])} among them: {looks}take a checkpoint of a run of this net.'
     )
   keys = {name: key for name, key in keys.items() if name not in missing}
   shapes = {node.name: tf.TensorShape(node.attr['shape'].shape) for node in variables}
@@ -206,7 +208,7 @@ def _wrong_shape(wrong, prefix, path):
     name, here, there = wrong[0]
     return UserError(
       f'{path} has {here[-1]} outputs where {prefix} has {there[-1]} ({name}): export the graph '
-      'again with the number of classes (and --labels_offset) of the training run.'
+      f'again with --train_dir of the run, or without one --checkpoint_path={prefix}.'
     )
   name, here, there = other_layers[0]
   return UserError(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from google.protobuf import text_format
-from small_nets import run, write_run
+from small_nets import run, write_checkpoint, write_run
 
 import export_inference_graph
 from preprocessing import preprocessing_factory
@@ -89,6 +89,42 @@ def test_imagenet_is_known_without_files(tmp_path, monkeypatch, caplog, model_na
   if outputs > 6:  # ImageNet's, whose names are not known without its files
     assert facts['class_names'][:2] == ['background', 'class 1', 'class 2'][1001 - outputs :][:2]
   assert sorted(path.name for path in tmp_path.iterdir()) == ['graph.pb', 'graph.pb.json']
+
+
+@pytest.mark.parametrize(
+  ('num_classes', 'flags', 'offset'),
+  [
+    (1001, [], 0),
+    (1000, [], 1),  # ImageNet without the background
+    (1000, ['--labels_offset=1'], 1),
+    (5, [], 0),
+    (6, ['--dataset_name=satellite'], 0),
+  ],
+)
+def test_a_checkpoint_says_net_and_classes(tmp_path, num_classes, flags, offset):
+  prefix = write_checkpoint(tmp_path / 'run', 'lenet', num_classes)
+  graph_def, facts = _export(tmp_path, f'--checkpoint_path={prefix}', *flags)
+  assert _shape(graph_def, 'LeNet/fc4/BiasAdd') == [None, num_classes]
+  assert (facts['num_classes'], facts['labels_offset']) == (num_classes, offset)
+  assert len(facts['class_names'] or 'five!') == num_classes
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (['--model_name=cifarnet'], 'is not of cifarnet: it looks like lenet: pass --model_name=lenet'),
+    (['--labels_offset=0'], 'knows 1000 classes, and the data set has 1001 with --labels_offset=0'),
+    (['--dataset_name=satellite'], 'knows 1000 classes, and the data set has 6'),
+    (['--train_dir=run'], 'Give --train_dir or --checkpoint_path, not both'),
+  ],
+)
+def test_a_checkpoint_that_is_contradicted_is_refused(tmp_path, capsys, flags, message):
+  prefix = write_checkpoint(tmp_path / 'run', 'lenet', 1000)
+  file = tmp_path / 'graph.pb'
+  argv = (f'--output_file={file}', f'--checkpoint_path={prefix}', *flags)
+  assert run(export_inference_graph, *argv) == 2
+  assert message in capsys.readouterr().err
+  assert not file.exists()
 
 
 def test_size_batch_and_colour_flags_shape_the_placeholder(tmp_path):

@@ -200,8 +200,8 @@ def test_the_training_form_is_refused(tmp_path, capsys, model_name, reason):
 @pytest.mark.parametrize(
   ('model_name', 'num_classes', 'messages'),
   [
-    ('cifarnet', 5, ['has 3 outputs', 'has 5', 'CifarNet/logits', '--labels_offset']),
-    ('lenet', 3, ['lacks 10 of the 10 variables', 'CifarNet/conv1/weights', 'a run of this net']),
+    ('cifarnet', 5, ['has 3 outputs', 'has 5', 'CifarNet/logits', '--checkpoint_path=']),
+    ('lenet', 3, ['lacks 10 of the 10 variables', 'CifarNet/conv1/weights', 'it looks like lenet']),
   ],
 )
 def test_a_checkpoint_that_does_not_fit(made, tmp_path, capsys, model_name, num_classes, messages):
