@@ -42,7 +42,7 @@ def test_every_command_is_one_that_exists(page, words):
     assert len(words) == 3 and (REPO / words[1]).exists()
   else:
     assert words[0] == 'python', f'{page}: no test knows how to check {words}'
-    module = importlib.import_module(words[1].removesuffix('.py'))
+    module = importlib.import_module(words[1].removesuffix('.py').replace('/', '.'))
     command.parse(copy.deepcopy(module.FLAGS), words[1:])
 
 
