@@ -8,18 +8,16 @@ import contextlib
 import fcntl
 import http.client
 import os
-import re
 import shutil
 import sys
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 
 from tqdm import tqdm
 
 import slim_files
-from image_classifier import checksums
+from image_classifier import checksums, web
 from slim_errors import RunError, UserError
 
 MAX_BYTES = 8 * 1024**3  # no net and no data set of this project comes in a larger file
@@ -57,7 +55,7 @@ def fetch(
     RunError: when the file cannot be fetched, or differs from its checksum.
   """
   path = os.fspath(path)
-  _check_address(url)
+  web.check_address(url)
   if os.path.isdir(path):
     raise UserError(f'{path} is a folder: name the file that {url} is to be saved as.')
   if not os.path.exists(path):
@@ -140,11 +138,11 @@ class _Download:
   def receive(self):
     """Receives what is missing in one connection; raises _Broken when that is cut."""
     headers = {'Accept-Encoding': 'identity', 'User-Agent': 'slim-finetune'}
-    if self.received():
+    if self.received() and self._validator:
       headers |= {'Range': f'bytes={self.received()}-', 'If-Range': self._validator}
     request = urllib.request.Request(self.url, headers=headers)
     try:
-      with _opener().open(request, timeout=self._timeout) as response:
+      with web.opener().open(request, timeout=self._timeout) as response:
         self.reached = True
         self._take_headers(response)
         self._take_body(response)
@@ -165,13 +163,13 @@ class _Download:
       )
     resumes = response.status == http.client.PARTIAL_CONTENT
     if resumes:
-      start, size = _content_range(response)
+      start, size = web.content_range(response)
       if start != self.received() or size != self.size or self._is_other(response):
         self._start_over()
         raise _Broken('the file has changed on the server')
     else:
       self._start_over()
-      self._validator = _validator(response)
+      self._validator = web.validator(response)
       length = response.headers.get('Content-Length')
       if length is None and not response.chunked:
         raise RunError(f'{self.url} comes without its size, so that a cut would go unnoticed.')
@@ -185,7 +183,7 @@ class _Download:
 
   def _is_other(self, response):
     """Whether a server that overlooks If-Range sends the rest of another file."""
-    validator = _validator(response)
+    validator = web.validator(response)
     return validator is not None and validator != self._validator
 
   def _take_size(self, size):
@@ -283,55 +281,6 @@ def _by_hand(download, reason):
     f'{download.url} cannot be fetched ({reason}): fetch it by hand{size} and put it at '
     f'{download.path}{kept}.'
   )
-
-
-def _check_address(url):
-  try:
-    parts = urllib.parse.urlsplit(url)
-  except ValueError:  # brackets that do not belong there
-    parts = urllib.parse.urlsplit('')
-  plain = url.isascii() and url.isprintable() and ' ' not in url
-  if not plain or parts.scheme not in ('http', 'https') or not parts.hostname:
-    raise UserError(f'{url} is no address to fetch from: it must begin with https:// or http://.')
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-  """Follows to http and https alone, and from https to https alone."""
-
-  def redirect_request(self, req, fp, code, msg, headers, newurl):
-    scheme = urllib.parse.urlsplit(newurl).scheme
-    if scheme != 'https' and scheme != req.type:
-      fp.close()
-      raise RunError(f'{req.full_url} leads to {newurl}, which is not fetched: it is not https.')
-    return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener():
-  """Returns what opens http and https addresses, and no file, ftp or data address."""
-  opener = urllib.request.OpenerDirector()
-  for handler in (
-    urllib.request.ProxyHandler,
-    urllib.request.UnknownHandler,
-    urllib.request.HTTPHandler,
-    urllib.request.HTTPSHandler,
-    urllib.request.HTTPDefaultErrorHandler,
-    urllib.request.HTTPErrorProcessor,
-    _Redirects,
-  ):
-    opener.add_handler(handler())
-  return opener
-
-
-def _validator(response):
-  """Returns what If-Range may hold: a strong ETag, else the date of the last change, else None."""
-  etag = response.headers.get('ETag', '')
-  return etag if etag.startswith('"') else response.headers.get('Last-Modified')
-
-
-def _content_range(response):
-  """Returns the first byte and the whole size of a partial answer, (None, None) without them."""
-  match = re.fullmatch(r'bytes (\d+)-\d+/(\d+)', response.headers.get('Content-Range', ''))
-  return (int(match[1]), int(match[2])) if match else (None, None)
 
 
 @contextlib.contextmanager

@@ -122,6 +122,13 @@ def test_a_date_serves_where_the_tag_is_weak(server, path):
   assert path.read_bytes() == CONTENT
 
 
+def test_without_a_tag_a_cut_file_begins_anew(server, path):
+  server.etag, server.cuts = None, [3000]
+  fetch(server, path)
+  assert 'Range' not in server.requests[1]
+  assert path.read_bytes() == CONTENT
+
+
 def test_a_later_call_does_not_go_on_without_a_tag(server, path):
   server.etag, server.cuts = None, [3000]
   fails(server, path, attempts=1)
@@ -247,7 +254,7 @@ def test_a_web_page_is_not_taken_for_the_file(server, path):
 @pytest.mark.parametrize(
   'url',
   ['file:///etc/passwd', 'ftp://host/file', 'data:,x', 'net.tar.gz', 'http://', 'http://[x/f']
-  + ['https://host/a b', 'https://host/ä', 'https://host/\n'],
+  + ['https://host/a b', 'https://host/ä', 'https://host/\n', 'http://host:99999/x'],
 )
 def test_odd_addresses_are_refused(url, path):
   with pytest.raises(UserError, match='https://'):
