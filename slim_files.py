@@ -22,6 +22,16 @@ def write_atomically(path, data):
   except BaseException:
     os.unlink(temporary)
     raise
+  sync(folder)
+
+
+def sync(path):
+  """Returns when the content of a file, or the names in a folder, are on the disk."""
+  handle = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(handle)
+  finally:
+    os.close(handle)
 
 
 def _umask():

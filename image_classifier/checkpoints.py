@@ -9,6 +9,7 @@ from slim_errors import UserError
 
 # Ends the name of a moving average, as tf.train.ExponentialMovingAverage has it.
 AVERAGE_SUFFIX = '/ExponentialMovingAverage'
+_STEP = 'global_step'
 _PART = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 
 
@@ -16,16 +17,16 @@ def resolve(path):
   """Returns the prefix of a complete checkpoint.
 
   Args:
-    path: a directory (its newest complete checkpoint is taken), a prefix such as
+    path: a directory (its newest undamaged checkpoint is taken), a prefix such as
       `train_dir/model.ckpt-300`, one of the prefix's files, or a TensorFlow 0.x checkpoint file.
 
   Raises:
-    UserError: when nothing complete is there, naming what is missing.
+    UserError: when nothing complete and undamaged is there, naming what is wrong.
   """
   if not path:
     raise UserError('No checkpoint was named: give --checkpoint_path a directory or a prefix.')
   if os.path.isdir(path):
-    prefix = latest(path)
+    prefix = newest_intact(path)
     if prefix is None:
       raise UserError(f'There is no complete checkpoint in {path}: {_what_is_in(path)}.')
     return prefix
@@ -33,6 +34,9 @@ def resolve(path):
   missing = missing_parts(prefix)
   if missing:
     raise UserError(f'Checkpoint {prefix} is not complete: {missing}.')
+  problem = damage(prefix)
+  if problem:
+    raise UserError(f'Checkpoint {prefix} is damaged, {problem}: take another, or copy it again.')
   return prefix
 
 
@@ -52,6 +56,24 @@ def missing_parts(prefix):
   return ''
 
 
+def damage(prefix):
+  """Returns what is wrong with the content of a complete checkpoint, in words, '' for nothing.
+
+  Reads all of it: TensorFlow keeps a checksum of every tensor and of the index.
+  """
+  try:
+    reader = tf.train.load_checkpoint(prefix)
+    for name in reader.get_variable_to_shape_map():
+      reader.get_tensor(name)
+    if reader.has_tensor(_STEP) and step_of(prefix) is not None:
+      step = reader.get_tensor(_STEP)
+      if step != step_of(prefix):
+        return f'it is of step {step} by its content'
+  except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    return str(error).strip().splitlines()[0]
+  return ''
+
+
 def _what_is_in(folder):
   if not os.path.isdir(folder):
     return 'nothing, for that folder does not exist'
@@ -63,6 +85,27 @@ def _what_is_in(folder):
 def latest(folder):
   """Returns the prefix of the newest complete checkpoint of a run, or None.
 
+  It may be damaged: `newest_intact` is for those who will read it.
+  """
+  return next((prefix for prefix in _newest_first(folder) if not missing_parts(prefix)), None)
+
+
+def newest_intact(folder):
+  """Returns the prefix of the newest checkpoint of a run that can be read, or None.
+
+  Says, for every newer one, what is wrong with it.
+  """
+  for prefix in _newest_first(folder):
+    problem = missing_parts(prefix) or damage(prefix)
+    if not problem:
+      return prefix
+    tf.logging.warning('Checkpoint %s is damaged, the one before it is taken: %s', prefix, problem)
+  return None
+
+
+def _newest_first(folder):
+  """Returns the prefixes of a folder's checkpoints, complete or not.
+
   The folder's `checkpoint` file says which is newest; its paths count by their base names, so that
   a moved folder still works. Without that file the highest step counts.
   """
@@ -70,10 +113,7 @@ def latest(folder):
     (_PART.sub('', path) for path in glob.glob(f'{glob.escape(folder)}/*.index')),
     key=lambda prefix: step_of(prefix) or 0,
   )
-  for prefix in reversed(listed(folder) or by_step):
-    if not missing_parts(prefix):
-      return prefix
-  return None
+  return list(reversed(listed(folder) or by_step))
 
 
 def listed(folder):

@@ -21,7 +21,6 @@ from nets.net_info import check_image_size, net_info
 from slim_compat import tf
 from slim_errors import UserError, unknown
 
-_KEPT_CHECKPOINTS = 5
 # Share of batch norm's first statistics above which a finished run is worth a warning.
 _UNSETTLED = 0.1
 
@@ -47,6 +46,7 @@ def train(options):
   dataset = dataset_factory.get_dataset(
     options.dataset_name, options.dataset_split_name, options.dataset_dir
   )
+  labels.check_offset(dataset, options.labels_offset)
   if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
     options = dataclasses.replace(options, use_grayscale=True)
   _make_folder(options.train_dir)
@@ -54,7 +54,7 @@ def train(options):
   old_record = run_record.read(options.train_dir)
   if old_record is not None:
     run_record.check_same_run(options.train_dir, old_record, record)
-  resumed = checkpoints.latest(options.train_dir)
+  resumed = checkpoints.newest_intact(options.train_dir)
   first_step = checkpoints.step_of(resumed) or 0 if resumed else 0
 
   with tf.Graph().as_default():
@@ -62,7 +62,7 @@ def train(options):
     graph = training_graph.build(options, dataset, record['image_size'], first_step)
     start, restored = _plan_start(options, graph, resumed)
     restore = start and tf.train.Saver(restored)
-    saver = tf.train.Saver(max_to_keep=_KEPT_CHECKPOINTS, save_relative_paths=True)
+    saver = tf.train.Saver(max_to_keep=None)
     initializer = tf.global_variables_initializer()
     tf.get_default_graph().finalize()
     run_record.write(options.train_dir, record)
@@ -72,11 +72,6 @@ def train(options):
       session.run([initializer, graph.initializer])
       if start:
         restore.restore(session, start)
-      if resumed:
-        kept = [
-          p for p in checkpoints.listed(options.train_dir) if not checkpoints.missing_parts(p)
-        ]
-        saver.recover_last_checkpoints(kept)
       try:
         return Loop(options, graph, session, saver, first_step).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
@@ -174,6 +169,7 @@ def _announce(options, dataset, graph, restored):
     f'{dataset.num_samples} images of {dataset.num_classes} classes in '
     f'{options.dataset_dir}, split {options.dataset_split_name}'
   )
+  print(labels.describe_base(dataset, options.labels_offset))
   print(
     warm_start.table(
       graph.model_variables,

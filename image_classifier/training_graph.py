@@ -46,6 +46,7 @@ def build(options, dataset, image_size, first_step=0):
   Returns:
     TrainingGraph.
   """
+  global_step = tf.train.get_or_create_global_step()  # before the net, whose dropout follows it
   num_classes = dataset.num_classes - options.labels_offset
   patterns = trainable_patterns(options)
   images, labels, initializer = _batches(options, dataset, image_size, first_step)
@@ -63,7 +64,6 @@ def build(options, dataset, image_size, first_step=0):
   regularization_loss = tf.losses.get_regularization_loss()
   total_loss = tf.add(classification_loss, regularization_loss, name='total_loss')
 
-  global_step = tf.train.get_or_create_global_step()
   rate = optimization.learning_rate(options, dataset.num_samples, global_step)
   model_variables = slim.get_model_variables()
   trained = _trained_variables(patterns)

@@ -2,18 +2,19 @@
 
 import contextlib
 import math
-import os
 import signal
 import time
 import typing
 
 from image_classifier import checkpoints
 from image_classifier.progress import Progress
+from image_classifier.saving import CheckpointWriter
 from slim_compat import tf
 from slim_errors import RunError
 
 # Histograms and pictures cost about as much as a step; scalars cost nothing.
 _DETAIL_SUMMARIES_SECS = 60
+_KEPT_CHECKPOINTS = 5
 
 
 class Result(typing.NamedTuple):
@@ -42,8 +43,8 @@ class Loop:
   """The steps of one run: its session, its files and its clocks."""
 
   def __init__(self, options, graph, session, saver, first_step):
-    self._options, self._graph, self._session, self._saver = options, graph, session, saver
-    self._prefix = os.path.join(options.train_dir, 'model.ckpt')
+    self._options, self._graph, self._session = options, graph, session
+    self._checkpoints = CheckpointWriter(session, saver, options.train_dir, _KEPT_CHECKPOINTS)
     self._writer = tf.summary.FileWriter(options.train_dir, session.graph)
     self._save = _Every(options.save_interval_secs)
     self._scalars = _Every(options.save_summaries_secs)
@@ -123,8 +124,7 @@ class Loop:
   def _write_checkpoint(self, step):
     if not self._session.run(self._graph.is_finite):
       raise RunError(self._not_finite('a weight is not a number', step))
-    tf.logging.info('Saving checkpoint to path %s', self._prefix)
-    self._saver.save(self._session, self._prefix, global_step=step)
+    self._checkpoints.save(step)
     self._save.restart()
 
   def _not_finite(self, what, step):

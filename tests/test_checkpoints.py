@@ -96,5 +96,5 @@ def test_an_empty_folder(tmp_path):
 def test_a_damaged_checkpoint_is_named(tmp_path):
   (tmp_path / 'model.ckpt-1.index').write_bytes(b'not an index')
   (tmp_path / 'model.ckpt-1.data-00000-of-00001').write_bytes(b'')
-  with pytest.raises(UserError, match='model.ckpt-1 cannot be read'):
+  with pytest.raises(UserError, match='model.ckpt-1 is damaged'):
     checkpoints.variables(checkpoints.resolve(f'{tmp_path}/model.ckpt-1'))
