@@ -277,16 +277,12 @@ class NasNetABaseCell:
 
 
 class NasNetANormalCell(NasNetABaseCell):
-  """The cell of NASNet-A that keeps the size of the map; arguments as `NasNetABaseCell`."""
+  """The cell of NASNet-A that keeps the size of the map.
 
-  def __init__(
-    self,
-    num_conv_filters,
-    drop_path_keep_prob,
-    total_num_cells,
-    total_training_steps,
-    use_bounded_activation=False,
-  ):
+  Its arguments are those of `NasNetABaseCell` without operations and states.
+  """
+
+  def __init__(self, num_conv_filters, *arguments, **named_arguments):
     super().__init__(
       num_conv_filters,
       [
@@ -303,24 +299,15 @@ class NasNetANormalCell(NasNetABaseCell):
       ],
       [1, 0, 0, 0, 0, 0, 0],
       [0, 1, 1, 1, 0, 1, 1, 1, 0, 0],
-      drop_path_keep_prob,
-      total_num_cells,
-      total_training_steps,
-      use_bounded_activation,
+      *arguments,
+      **named_arguments,
     )
 
 
 class NasNetAReductionCell(NasNetABaseCell):
-  """The cell of NASNet-A that halves the map; arguments as `NasNetABaseCell`."""
+  """The cell of NASNet-A that halves the map; arguments as `NasNetANormalCell`."""
 
-  def __init__(
-    self,
-    num_conv_filters,
-    drop_path_keep_prob,
-    total_num_cells,
-    total_training_steps,
-    use_bounded_activation=False,
-  ):
+  def __init__(self, num_conv_filters, *arguments, **named_arguments):
     super().__init__(
       num_conv_filters,
       [
@@ -337,8 +324,6 @@ class NasNetAReductionCell(NasNetABaseCell):
       ],
       [1, 1, 1, 0, 0, 0, 0],
       [0, 1, 0, 1, 0, 1, 3, 2, 2, 0],
-      drop_path_keep_prob,
-      total_num_cells,
-      total_training_steps,
-      use_bounded_activation,
+      *arguments,
+      **named_arguments,
     )

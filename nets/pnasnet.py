@@ -4,43 +4,35 @@ Paper: Liu, Zoph, Neumann, Shlens, Hua, Li, Fei-Fei, Yuille, Huang, Murphy, Prog
 Architecture Search, https://arxiv.org/abs/1712.00559
 """
 
-from nets import nasnet, nasnet_utils
+from nets import nasnet, nasnet_layers, nasnet_utils
 from nets.hparams import HParams
 
 
 def large_imagenet_config():
   """Returns the HParams of the large PNASNet-5."""
   return HParams(
+    **nasnet_layers.COMMON_HPARAMS,
     stem_multiplier=3.0,
-    drop_path_keep_prob=0.6,
-    num_cells=12,
-    use_aux_head=1,
     num_conv_filters=216,
-    dense_dropout_keep_prob=0.5,
-    filter_scaling_rate=2.0,
-    num_reduction_layers=2,
-    data_format='NHWC',
+    num_cells=12,
     skip_reduction_layer_input=1,
+    drop_path_keep_prob=0.6,
+    dense_dropout_keep_prob=0.5,
     total_training_steps=250000,
-    use_bounded_activation=False,
   )
 
 
 def mobile_imagenet_config():
   """Returns the HParams of the mobile PNASNet-5."""
   return HParams(
+    **nasnet_layers.COMMON_HPARAMS,
     stem_multiplier=1.0,
-    drop_path_keep_prob=1.0,
-    num_cells=9,
-    use_aux_head=1,
     num_conv_filters=54,
-    dense_dropout_keep_prob=0.5,
-    filter_scaling_rate=2.0,
-    num_reduction_layers=2,
-    data_format='NHWC',
+    num_cells=9,
     skip_reduction_layer_input=1,
+    drop_path_keep_prob=1.0,
+    dense_dropout_keep_prob=0.5,
     total_training_steps=250000,
-    use_bounded_activation=False,
   )
 
 
@@ -55,16 +47,9 @@ def pnasnet_mobile_arg_scope(weight_decay=4e-5, batch_norm_decay=0.9997, batch_n
 
 
 class PNasNetNormalCell(nasnet_utils.NasNetABaseCell):
-  """The cell of PNASNet-5; arguments as `nasnet_utils.NasNetABaseCell`."""
+  """The cell of PNASNet-5; arguments as `nasnet_utils.NasNetANormalCell`."""
 
-  def __init__(
-    self,
-    num_conv_filters,
-    drop_path_keep_prob,
-    total_num_cells,
-    total_training_steps,
-    use_bounded_activation=False,
-  ):
+  def __init__(self, num_conv_filters, *arguments, **named_arguments):
     super().__init__(
       num_conv_filters,
       [
@@ -81,10 +66,8 @@ class PNasNetNormalCell(nasnet_utils.NasNetABaseCell):
       ],
       [1, 1, 0, 0, 0, 0, 0],
       [1, 1, 0, 0, 0, 0, 4, 0, 1, 0],
-      drop_path_keep_prob,
-      total_num_cells,
-      total_training_steps,
-      use_bounded_activation,
+      *arguments,
+      **named_arguments,
     )
 
 
@@ -128,10 +111,11 @@ build_pnasnet_mobile.default_image_size = 224
 
 def _build(images, num_classes, is_training, final_endpoint, config):
   def layers(images, config):
-    cell = PNasNetNormalCell(*nasnet.cell_arguments(config, config.num_cells + 2))
+    cell = PNasNetNormalCell(
+      *nasnet_layers.cell_arguments(config, config.num_cells + nasnet_layers.NUM_STEM_CELLS)
+    )
     reductions = nasnet_utils.calc_reduction_layers(config.num_cells, config.num_reduction_layers)
-    outputs = nasnet.imagenet_stem(images, config, cell)
-    num_stem_cells = len(outputs) - 2  # beside the convolution, and None
+    outputs = nasnet_layers.imagenet_stem(images, config, cell)
     yield 'Stem', outputs[-1]
     filter_scaling = 1.0
     for i in range(config.num_cells):
@@ -141,11 +125,11 @@ def _build(images, num_classes, is_training, final_endpoint, config):
         filter_scaling *= config.filter_scaling_rate
         if not config.skip_reduction_layer_input:
           prev_layer = outputs[-3]
-      net = cell(outputs[-1], f'cell_{i}', filter_scaling, stride, prev_layer, i + num_stem_cells)
+      net = cell(outputs[-1], f'cell_{i}', filter_scaling, stride, prev_layer, len(outputs) - 2)
       yield f'Cell_{i}', net
       outputs.append(net)
-      if nasnet.has_aux_head(i, reductions, config, num_classes, is_training):
-        yield 'AuxLogits', nasnet.aux_head(net, num_classes, config, f'aux_{i}')
-    yield from nasnet.final_layer(outputs[-1], num_classes, config)
+      if nasnet_layers.has_aux_head(i, reductions, config, num_classes, is_training):
+        yield 'AuxLogits', nasnet_layers.aux_head(net, num_classes, config, f'aux_{i}')
+    yield from nasnet_layers.final_layer(outputs[-1], num_classes, config)
 
-  return nasnet.build_layers(layers, images, is_training, final_endpoint, config)
+  return nasnet_layers.build_layers(layers, images, is_training, final_endpoint, config)
