@@ -364,8 +364,9 @@ def test_labels_offset(records_from_1, tmp_path, capsys):
   record = json.loads((tmp_path / 'a' / 'run.json').read_text(encoding='utf-8'))
   assert record['class_names'] == sorted(TINY_CLASSES)
   assert _values(tmp_path / 'a' / 'model.ckpt-2')['LeNet/fc4/biases'].shape == (3,)
-  assert _train(tmp_path / 'b', records_from_1, '--labels_offset=2', steps=30) == 3
-  assert 'record 0 cannot be used' in capsys.readouterr().err
+  assert '--labels_offset=1 leaves it out' in capsys.readouterr().out
+  assert _train(tmp_path / 'b', records_from_1, '--labels_offset=2') == 2
+  assert '--labels_offset=2 leaves out the label 1' in capsys.readouterr().err
   assert _train(tmp_path / 'c', records_from_1, '--labels_offset=-1') == 2
 
 
