@@ -47,7 +47,6 @@ def train(options):
     options.dataset_name, options.dataset_split_name, options.dataset_dir
   )
   labels.check_offset(dataset, options.labels_offset)
-  labels.check_offset(dataset, options.labels_offset)
   if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
     options = dataclasses.replace(options, use_grayscale=True)
   _make_folder(options.train_dir)
@@ -170,7 +169,6 @@ def _announce(options, dataset, graph, restored):
     f'{dataset.num_samples} images of {dataset.num_classes} classes in '
     f'{options.dataset_dir}, split {options.dataset_split_name}'
   )
-  print(labels.describe_base(dataset, options.labels_offset))
   print(labels.describe_base(dataset, options.labels_offset))
   print(
     warm_start.table(
