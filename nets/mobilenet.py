@@ -10,6 +10,7 @@ import inspect
 from typing import Any, NamedTuple
 
 from nets.batch_norm import batch_norm
+from nets.conv_blocks import expanded_conv
 from nets.conv_parts import fixed_padding, make_divisible
 from slim_compat import slim, tf
 
@@ -235,6 +236,27 @@ def global_pool(input_tensor, use_reduce_mean_for_pooling=False):
   if height is None or width is None:
     return tf.reduce_mean(input_tensor, [1, 2], keepdims=True, name='AvgPool2D')
   return tf.nn.avg_pool2d(input_tensor, [height, width], 1, 'VALID', name='AvgPool2D')
+
+
+LAYERS = (slim.conv2d, slim.fully_connected, slim.separable_conv2d)
+
+
+def table_defaults(activation_fn, groups=None):
+  """Returns the 'defaults' of a table.
+
+  Args:
+    activation_fn: activation of all layers but the projections of the blocks.
+    groups: number of groups of channels to normalize instead of batches, None for batches.
+  """
+  normalizer_fn = slim.group_norm if groups else batch_norm
+  # Our batch_norm obeys the arg scopes of slim's.
+  normalizer = slim.group_norm if groups else slim.batch_norm
+  return {
+    (normalizer,): {'groups': groups} if groups else {'center': True, 'scale': True},
+    (expanded_conv,): {'normalizer_fn': normalizer_fn, 'residual': True},
+    LAYERS: {'normalizer_fn': normalizer_fn, 'activation_fn': activation_fn},
+    (slim.conv2d, slim.separable_conv2d): {'padding': 'SAME'},
+  }
 
 
 def unscaled_last(conv_defs):

@@ -8,15 +8,12 @@ import functools
 
 from nets import conv_blocks as ops
 from nets import mobilenet as lib
-from nets.batch_norm import batch_norm
 from slim_compat import slim, tf
 
 op = lib.op
 expand_input = ops.expand_input_by_factor
 hard_swish = ops.hard_swish
 training_scope = lib.training_scope
-
-GROUPS = 8  # of channels in group normalization; every channel count is a multiple of it
 
 squeeze_excite = functools.partial(
   ops.squeeze_excite,
@@ -79,21 +76,8 @@ def mbv3_fused(ef, n, k, s=1, **kwargs):
 mbv3_op_se = functools.partial(mbv3_op, se=_excited)
 
 
-def _defaults(normalizer_fn, normalizer, **arguments):
-  """Returns the arg scopes of a table: `normalizer_fn` calls `normalizer` with `arguments`."""
-  return {
-    (normalizer,): arguments,
-    (ops.expanded_conv,): {'normalizer_fn': normalizer_fn, 'residual': True},
-    (slim.conv2d, slim.fully_connected, slim.separable_conv2d): {
-      'normalizer_fn': normalizer_fn,
-      'activation_fn': tf.nn.relu,
-    },
-    (slim.conv2d, slim.separable_conv2d): {'padding': 'SAME'},
-  }
-
-
-DEFAULTS = _defaults(batch_norm, slim.batch_norm, center=True, scale=True)
-DEFAULTS_GROUP_NORM = _defaults(slim.group_norm, slim.group_norm, groups=GROUPS)
+DEFAULTS = lib.table_defaults(tf.nn.relu)
+DEFAULTS_GROUP_NORM = lib.table_defaults(tf.nn.relu, groups=8)
 
 
 def _large(act, k, block):
