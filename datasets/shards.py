@@ -169,7 +169,7 @@ def _class_names(facts, dataset_dir, listed, splits):
   if label_path:
     names = labels.read_labels(label_path)
     plain = not labels.is_numbered(label_path) and not labels.has_background(names)
-    if plain and labels.find_base(list(names.values()), _labels(splits, RECORDS_CHECKED)) == 1:
+    if plain and _counts_from_one(facts, list(names.values()), splits):
       names = labels.behind_background(names.values())
     return names, os.path.basename(label_path)
   if facts.class_names:
@@ -189,6 +189,14 @@ def _class_names(facts, dataset_dir, listed, splits):
   if min(names) == 1:
     names[0] = labels.BACKGROUND
   return dict(sorted(names.items())), 'an earlier record'
+
+
+def _counts_from_one(facts, names, splits):
+  """Whether labels count from 1 behind a background that a list of class names leaves out."""
+  known = facts.class_names
+  if known and known[0] == labels.BACKGROUND and len(names) == len(known) - 1:
+    return True
+  return labels.find_base(names, _labels(splits, RECORDS_CHECKED)) == 1
 
 
 def _labels(splits, limit=None):
@@ -240,7 +248,7 @@ def _fix(paths, labels_to_names):
 
 def _glob(dataset_dir, pattern, split_name):
   pattern = pattern.replace('%s', glob.escape(split_name))
-  return sorted(glob.glob(os.path.join(glob.escape(dataset_dir), pattern)))
+  return sorted(filter(os.path.isfile, glob.glob(os.path.join(glob.escape(dataset_dir), pattern))))
 
 
 def _unknown_split(split_name, where, choices):

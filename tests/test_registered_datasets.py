@@ -172,6 +172,15 @@ def test_imagenets_names_come_from_the_label_file(tmp_path):
   assert dataset.labels_to_names == dict(enumerate(names))
 
 
+def test_imagenets_thousand_names_stand_behind_the_background(tmp_path):
+  _write(tmp_path / 'train-00000-of-00001', [1], image__class__text=b'n01440764')
+  (tmp_path / 'train-pictures').mkdir()
+  names = [f'name {label}' for label in range(1, 1001)]
+  (tmp_path / 'label.txt').write_text('\n'.join(names), encoding='utf-8')
+  dataset = dataset_factory.get_dataset('imagenet', 'train', str(tmp_path))
+  assert dataset.labels_to_names == dict(enumerate(['background', *names]))
+
+
 def test_imagenets_names_come_from_the_records_of_all_splits_else(tmp_path):
   _write(tmp_path / 'train-00000-of-00001', [17], image__class__text=b'jay')
   _write(tmp_path / 'validation-00000-of-00001', [282], image__class__text=b'tabby, tabby cat')
