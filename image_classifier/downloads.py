@@ -266,7 +266,8 @@ def _is_final(error, download):
 def _reason(error):
   if isinstance(error, urllib.error.HTTPError):
     return _answer(error)
-  return str(getattr(error, 'reason', error)) or type(error).__name__
+  error = getattr(error, 'reason', error)
+  return getattr(error, 'strerror', None) or str(error) or type(error).__name__
 
 
 def _answer(error):
