@@ -10,6 +10,7 @@ import copy
 
 from nets import nasnet_utils
 from nets.batch_norm import batch_norm
+from nets.dropout import dropout
 from slim_compat import slim, tf
 
 NUM_STEM_CELLS = 2  # of the networks for ImageNet
@@ -141,7 +142,7 @@ def final_layer(net, num_classes, config):
     yield 'global_pool', net
     if not num_classes:
       return
-    net = slim.dropout(net, config.dense_dropout_keep_prob, scope='dropout')
+    net = dropout(net, config.dense_dropout_keep_prob, scope='dropout')
     logits = slim.fully_connected(net, num_classes, scope='FC')
     yield 'Logits', logits
     yield 'Predictions', tf.nn.softmax(logits, name='predictions')

@@ -5,9 +5,8 @@ Recognition, https://arxiv.org/abs/1707.07012; drop path: Larsson, Maire, Shakhn
 Ultra-Deep Neural Networks without Residuals, https://arxiv.org/abs/1605.07648
 """
 
-import zlib
-
 from nets.batch_norm import batch_norm
+from nets.dropout import seed_of_step
 from slim_compat import slim, tf
 
 # With bounded activations nothing leaves [-6, 6], which suits quantization.
@@ -81,17 +80,10 @@ def factorized_reduction(net, output_filters, stride, data_format='NHWC'):
 
 
 def _noise(net):
-  """Returns uniform random numbers [b, 1, 1, 1] in [0, 1), one for each example of `net`.
-
-  In a seeded graph with a global step they depend on nothing but the seed, the name of `net` and
-  the step, so that a resumed run draws what an uninterrupted one would have drawn.
-  """
+  """Returns random numbers [b, 1, 1, 1] in [0, 1), one an example, the same in a resumed run."""
   shape = tf.stack([tf.shape(net)[0], 1, 1, 1])
-  seed, step = tf.get_seed(None)[0], tf.train.get_global_step()
-  if seed is None or step is None:
-    return tf.random.uniform(shape)
-  key = zlib.crc32(f'{seed}/{net.op.name}'.encode())
-  return tf.random.stateless_uniform(shape, tf.stack([key, tf.cast(step, tf.int64)]))
+  seed = seed_of_step(net.op.name)
+  return tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed)
 
 
 @slim.add_arg_scope
