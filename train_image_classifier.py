@@ -83,6 +83,12 @@ _start.float(
 
 _length = command.FlagGroup(FLAGS, 'Length and files')
 _length.integer('max_number_of_steps', None, 'Step to stop after; None trains until stopped.')
+_length.integer(
+  'retry_on_nan',
+  DEFAULTS.retry_on_nan,
+  'How often to go back to the last good checkpoint, with a tenth of the learning rate each time, '
+  'when the loss is not a number any more; 0 stops.',
+)
 _length.integer('seed', DEFAULTS.seed, 'Decides new weights, order and augmentation.')
 _length.integer('log_every_n_steps', DEFAULTS.log_every_n_steps, 'Steps between two log lines.')
 _length.integer(

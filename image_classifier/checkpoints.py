@@ -10,6 +10,8 @@ from slim_errors import UserError
 # Ends the name of a moving average, as tf.train.ExponentialMovingAverage has it.
 AVERAGE_SUFFIX = '/ExponentialMovingAverage'
 _STEP = 'global_step'
+# What TensorFlow's reader raises for a file it cannot use, depending on what is wrong with it.
+_UNREADABLE = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 _PART = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 
 
@@ -69,7 +71,7 @@ def damage(prefix):
       step = reader.get_tensor(_STEP)
       if step != step_of(prefix):
         return f'it is of step {step} by its content'
-  except (tf.errors.OpError, RuntimeError, ValueError) as error:
+  except _UNREADABLE as error:
     return str(error).strip().splitlines()[0]
   return ''
 
@@ -133,6 +135,6 @@ def variables(prefix):
   """Returns {variable name: shape as a list} of a checkpoint."""
   try:
     return dict(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
-  except (tf.errors.OpError, RuntimeError, ValueError) as error:
+  except _UNREADABLE as error:
     first_line = str(error).splitlines()[0]
     raise UserError(f'Checkpoint {prefix} cannot be read: {first_line}') from None

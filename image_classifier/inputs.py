@@ -27,7 +27,7 @@ def training_batches(
   image's view depends on `seed` and on how many images came before it.
 
   Args:
-    dataset: a slim.dataset.Dataset whose decoder knows the items `image` and `label`.
+    dataset: a slim.dataset.Dataset whose decoder knows the items `image`, `label` and `filename`.
     preprocessing_fn: of preprocessing_factory: uint8 [h, w, c] to float32 [size, size, c], with the
       keyword `seed`.
     batch_size: images a batch; may exceed the size of the split.
@@ -41,6 +41,7 @@ def training_batches(
   Returns:
     images: float32 tensor [batch_size, image_size, image_size, channels].
     labels: int64 tensor [batch_size].
+    filenames: string tensor [batch_size].
     initializer: operation to run once before the first batch.
   """
   files = _shards(dataset)
@@ -52,17 +53,17 @@ def training_batches(
     return records.shuffle(buffer_size, seed=seed + epoch, reshuffle_each_iteration=False)
 
   def prepare(number, record):
-    image, label = dataset.decoder.decode(record, ['image', 'label'])
+    image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
     view = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, number]))
-    return view, _class_of(label, dataset.num_classes, labels_offset)
+    return view, _class_of(label, dataset.num_classes, labels_offset), filename
 
   records = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(skipped)
   numbered = records.enumerate(start=start_step * batch_size)
   batches = numbered.map(prepare, num_parallel_calls=num_threads)
   batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
   iterator = tf.data.make_initializable_iterator(batches)
-  images, labels = iterator.get_next()
-  return images, labels, iterator.initializer
+  images, labels, filenames = iterator.get_next()
+  return images, labels, filenames, iterator.initializer
 
 
 def evaluation_batches(
@@ -70,7 +71,7 @@ def evaluation_batches(
 ):
   """One pass over a split: every image exactly once, in the order of the shards.
 
-  Args: as those of `training_batches`; the dataset's decoder also knows the item `filename`.
+  Args: as those of `training_batches`.
 
   Returns:
     dict of tensors, the last batch as short as it is: `images` float32 [b, size, size, c],

@@ -27,6 +27,7 @@ class TrainingOptions:
   batch_norm_decay: float | None = None  # None: fitted to the run's length
   # The length and speed of the run.
   max_number_of_steps: int | None = None  # None: until stopped
+  retry_on_nan: int = 0  # times
   batch_size: int = 32
   seed: int = 0
   num_readers: int = 4

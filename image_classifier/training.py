@@ -10,12 +10,13 @@ from image_classifier import (
   checkpoints,
   inputs,
   optimization,
+  run_lock,
   run_record,
   scopes,
   training_graph,
   warm_start,
 )
-from image_classifier.training_loop import Loop
+from image_classifier.training_loop import Loop, NotFinite
 from nets import nets_factory
 from nets.net_info import check_image_size, net_info
 from slim_compat import tf
@@ -50,11 +51,34 @@ def train(options):
   if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
     options = dataclasses.replace(options, use_grayscale=True)
   _make_folder(options.train_dir)
+  with run_lock.locked(options.train_dir):
+    return _train_with_retries(options, dataset)
+
+
+def _train_with_retries(options, dataset):
+  """Trains; goes back to the last good checkpoint with a tenth of the rate as often as allowed."""
+  for retries_left in reversed(range(options.retry_on_nan + 1)):
+    try:
+      return _train(options, dataset)
+    except NotFinite as error:
+      if not retries_left:
+        raise
+      options = dataclasses.replace(
+        options,
+        learning_rate=options.learning_rate / 10,
+        end_learning_rate=options.end_learning_rate / 10,
+      )
+      tf.logging.warning('%s', error)
+      tf.logging.warning('Going back, with --learning_rate=%g', options.learning_rate)
+
+
+def _train(options, dataset):
+  """Trains in the locked train_dir; returns training_loop.Result."""
   record = _describe(options, dataset)
   old_record = run_record.read(options.train_dir)
   if old_record is not None:
     run_record.check_same_run(options.train_dir, old_record, record)
-  resumed = checkpoints.newest_intact(options.train_dir)
+  resumed = _checkpoint_to_resume(options.train_dir)
   first_step = checkpoints.step_of(resumed) or 0 if resumed else 0
 
   with tf.Graph().as_default():
@@ -88,6 +112,8 @@ def _check(options):
     check_image_size(options.model_name, options.train_image_size)
   if options.batch_norm not in training_graph.BATCH_NORM_MODES:
     raise unknown('batch_norm', options.batch_norm, training_graph.BATCH_NORM_MODES)
+  if options.retry_on_nan < 0:
+    raise UserError(f'--retry_on_nan={options.retry_on_nan} must be 0 or more.')
   for name in ('batch_size', 'num_readers', 'num_preprocessing_threads', 'log_every_n_steps'):
     if getattr(options, name) < 1:
       raise UserError(f'--{name}={getattr(options, name)} must be at least 1.')
@@ -122,6 +148,17 @@ def _describe(options, dataset):
     'data_fingerprint': dataset_factory.fingerprint(options.dataset_dir),
     'flags': dataclasses.asdict(options),
   }
+
+
+def _checkpoint_to_resume(train_dir):
+  """Returns the newest good checkpoint of a train_dir, None when it has none at all."""
+  resumed = checkpoints.newest_intact(train_dir)
+  if resumed is None and checkpoints.latest(train_dir):
+    raise UserError(
+      f'All checkpoints in {train_dir} are damaged: move them away to start anew, or choose '
+      'another --train_dir.'
+    )
+  return resumed
 
 
 def _plan_start(options, graph, resumed):

@@ -23,6 +23,8 @@ class TrainingGraph(typing.NamedTuple):
   """What the loop runs, and what its start needs to know."""
 
   train_op: typing.Any  # one step; its value is the total loss, float32 scalar
+  gradient_norm: typing.Any  # float32 scalar, L2 norm of the gradient of all trained weights
+  filenames: typing.Any  # string [batch size], of the batch
   learning_rate: typing.Any  # float32 scalar
   is_finite: typing.Any  # bool scalar: whether every trained weight is a number
   scalar_summaries: typing.Any  # serialized, cheap
@@ -49,7 +51,7 @@ def build(options, dataset, image_size, first_step=0):
   global_step = tf.train.get_or_create_global_step()  # before the net, whose dropout follows it
   num_classes = dataset.num_classes - options.labels_offset
   patterns = trainable_patterns(options)
-  images, labels, initializer = _batches(options, dataset, image_size, first_step)
+  images, labels, filenames, initializer = _batches(options, dataset, image_size, first_step)
   network_fn = nets_factory.get_network_fn(
     options.model_name,
     num_classes=num_classes,
@@ -70,7 +72,9 @@ def build(options, dataset, image_size, first_step=0):
   statistics = [
     getattr(update, 'op', update) for update in tf.get_collection(tf.GraphKeys.UPDATE_OPS)
   ]
-  train_op = _train_op(options, total_loss, rate, global_step, trained, statistics)
+  optimizer = optimization.optimizer(options, rate)
+  gradients = optimizer.compute_gradients(total_loss, var_list=trained)
+  update = optimizer.apply_gradients(gradients, global_step=global_step)
 
   losses = {
     'total_loss': total_loss,
@@ -78,7 +82,9 @@ def build(options, dataset, image_size, first_step=0):
     'Losses/regularization_loss': regularization_loss,
   }
   return TrainingGraph(
-    train_op=train_op,
+    train_op=_train_op(options, total_loss, global_step, [update, *statistics]),
+    gradient_norm=tf.global_norm([gradient for gradient, _ in gradients]),
+    filenames=filenames,
     learning_rate=rate,
     is_finite=tf.reduce_all([tf.reduce_all(tf.is_finite(v)) for v in trained]),
     scalar_summaries=summaries.scalars(rate, losses),
@@ -166,11 +172,8 @@ def _classification_loss(logits, end_points, one_hot, options):
   return tf.add_n(tf.losses.get_losses(), name='clone_loss')
 
 
-def _train_op(options, total_loss, rate, global_step, trained, statistics):
-  """One step: gradients, batch-norm statistics, moving averages; evaluates to the total loss."""
-  optimizer = optimization.optimizer(options, rate)
-  gradients = optimizer.compute_gradients(total_loss, var_list=trained)
-  updates = [optimizer.apply_gradients(gradients, global_step=global_step), *statistics]
+def _train_op(options, total_loss, global_step, updates):
+  """One step: the updates, then the moving averages; evaluates to the total loss."""
   if options.moving_average_decay is not None:
     average = tf.train.ExponentialMovingAverage(options.moving_average_decay, global_step)
     with tf.control_dependencies(updates):

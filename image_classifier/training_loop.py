@@ -7,6 +7,7 @@ import time
 import typing
 
 from image_classifier import checkpoints
+from image_classifier.metrics_log import MetricsLog
 from image_classifier.progress import Progress
 from image_classifier.saving import CheckpointWriter
 from slim_compat import tf
@@ -15,6 +16,10 @@ from slim_errors import RunError
 # Histograms and pictures cost about as much as a step; scalars cost nothing.
 _DETAIL_SUMMARIES_SECS = 60
 _KEPT_CHECKPOINTS = 5
+
+
+class NotFinite(RunError):
+  """The loss, the gradient or a weight is not a number any more; nothing of that is saved."""
 
 
 class Result(typing.NamedTuple):
@@ -51,13 +56,15 @@ class Loop:
     self._details = _Every(
       options.save_summaries_secs and max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS)
     )
+    self._log = MetricsLog(options.train_dir, first_step)
     self._first_step, self._rate_mark = first_step, (time.monotonic(), first_step)
 
   def run(self):
     """Steps until the last step or a signal, then saves; returns the Result.
 
     Raises:
-      RunError: when the loss or a weight is not a number any more; nothing is saved then.
+      NotFinite: the last good checkpoint is that of before.
+      RunError: no checkpoint can be written.
       tf.errors.OpError: when a batch cannot be made; what was learnt is saved.
     """
     options, first_step = self._options, self._first_step
@@ -94,19 +101,29 @@ class Loop:
 
     The first and the last step have their scalars whatever the clock says.
     """
-    fetches = {'loss': self._graph.train_op}
+    graph = self._graph
+    fetches = {
+      'loss': graph.train_op,
+      'gradient_norm': graph.gradient_norm,
+      'learning_rate': graph.learning_rate,
+      'filenames': graph.filenames,
+    }
     is_edge = step in (self._first_step, (self._options.max_number_of_steps or 0) - 1)
     if self._scalars.is_over() or (is_edge and self._options.save_summaries_secs):
-      fetches['scalars'] = self._graph.scalar_summaries
+      fetches['scalars'] = graph.scalar_summaries
     if self._details.is_over():
-      fetches['details'] = self._graph.detail_summaries
+      fetches['details'] = graph.detail_summaries
     values = self._session.run(fetches)
-    loss = float(values.pop('loss'))
-    if not math.isfinite(loss):
-      raise RunError(self._not_finite(f'the loss is {loss}', step + 1))
+    filenames = values.pop('filenames')
+    figures = {n: float(values.pop(n)) for n in ('loss', 'learning_rate', 'gradient_norm')}
+    if not all(map(math.isfinite, figures.values())):
+      raise self._not_finite(step + 1, **figures, filenames=filenames)
+    is_last = step + 1 == self._options.max_number_of_steps
+    if step == 0 or is_last or (step + 1) % self._options.log_every_n_steps == 0:
+      self._log.add(step=step + 1, **figures)
     if values:
       self._write_summaries(values, step + 1)
-    return loss
+    return figures['loss']
 
   def _write_summaries(self, values, step):
     tf.logging.info('Recording summary at step %d.', step)
@@ -123,16 +140,24 @@ class Loop:
 
   def _write_checkpoint(self, step):
     if not self._session.run(self._graph.is_finite):
-      raise RunError(self._not_finite('a weight is not a number', step))
+      raise self._not_finite(step)
     self._checkpoints.save(step)
     self._save.restart()
 
-  def _not_finite(self, what, step):
-    rate = self._session.run(self._graph.learning_rate)
+  def _not_finite(self, step, *, loss=None, learning_rate=None, gradient_norm=None, filenames=()):
+    """Returns the NotFinite of a step, or of weights when no figures are given."""
+    what = 'a weight is not a number'
+    if loss is not None:
+      what = f'the loss is {loss}, the gradient norm {gradient_norm}'
+    if learning_rate is None:
+      learning_rate = float(self._session.run(self._graph.learning_rate))
+    names = [name.decode('utf-8', 'replace') for name in filenames if name]
+    batch = f'; the batch was {", ".join(names)}' if names else ''
     last = checkpoints.latest(self._options.train_dir)
-    return (
-      f'At step {step} {what} (learning rate {rate:g}): training stopped, {last} is the last good '
-      'checkpoint; try a tenth of the --learning_rate in a new --train_dir.'
+    return NotFinite(
+      f'At step {step} {what} (learning rate {learning_rate:g}): training stopped, {last} is the '
+      'last good checkpoint; try a tenth of the --learning_rate in a new --train_dir, or '
+      f'--retry_on_nan=2{batch}.'
     )
 
 

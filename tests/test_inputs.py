@@ -16,7 +16,9 @@ def _training_labels(folder, steps, batch_size=6, **settings):
   dataset = dataset_factory.get_dataset(None, 'train', str(folder))
   fn = preprocessing_factory.get_preprocessing('inception', is_training=True)
   with tf.Graph().as_default(), tf.Session() as session:
-    images, labels, initializer = inputs.training_batches(dataset, fn, batch_size, 28, **settings)
+    images, labels, _, initializer = inputs.training_batches(
+      dataset, fn, batch_size, 28, **settings
+    )
     assert images.shape.as_list() == [batch_size, 28, 28, 3]
     session.run(initializer)
     return [session.run([images, labels]) for _ in range(steps)]
