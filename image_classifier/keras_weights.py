@@ -2,6 +2,7 @@
 
 import collections
 import glob
+import itertools
 import os
 import tempfile
 
@@ -89,6 +90,7 @@ def export_weights(checkpoint_path, model_name, output, accept_difference=False)
   has_top = all(weight.variable in saved for row in top for weight in row.weights)
   rows = body + top * has_top
   num_classes = saved[top[-1].weights[0].variable][-1] if has_top else None
+  _check_names(prefix, saved, rows, model_name)
   shapes = _slim_shapes(model_name, num_classes or _IMAGENET_CLASSES)
   reader = tf.train.load_checkpoint(prefix)
   layers = []
@@ -188,13 +190,17 @@ def _scopes(variables):
   return sorted({'/'.join(name.split('/')[:2]) for name in variables})
 
 
+def _check_names(prefix, saved, rows, model_name):
+  for weight in itertools.chain(*(row.weights for row in rows)):
+    if weight.variable not in saved:
+      raise UserError(
+        f'{prefix} is not of {model_name}: it lacks {weight.variable}; give its own --model_name.'
+      )
+
+
 def _saved_array(reader, saved, variable, shapes, prefix, model_name):
   average = variable + checkpoints.AVERAGE_SUFFIX
   name = average if average in saved else variable
-  if name not in saved:
-    raise UserError(
-      f'{prefix} is not of {model_name}: it lacks {variable}; give its own --model_name.'
-    )
   if saved[name] != shapes[variable]:
     raise UserError(
       f'{prefix} is not of {model_name}: {name} has shape {saved[name]} there, '

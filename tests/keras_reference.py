@@ -3,7 +3,8 @@
   python keras_reference.py make FOLDER NET ...        writes FOLDER/NET.* and FOLDER/NET.npz
   python keras_reference.py load NET FILE ...          prints whether the model loads each FILE
 
-Keras 3 works eagerly and slim builds graphs, so the two do not share a process.
+Keras 3 works eagerly and slim builds graphs, so the two do not share a process: the tests import
+this module for MODELS alone, which imports no Keras.
 """
 
 import os
@@ -13,10 +14,7 @@ import types
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
-import h5py
-import keras
 import numpy as np
-from keras.src.applications import nasnet, resnet
 
 CLASSES = 7
 # Net: (function of keras.applications, its arguments, pixels, suffixes of the files with a top).
@@ -139,6 +137,10 @@ def load(net, files):
 
 
 if __name__ == '__main__':
+  import h5py
+  import keras
+  from keras.src.applications import nasnet, resnet
+
   if sys.argv[1] == 'make':
     for net_to_make in [argument for argument in sys.argv[3:] if argument != 'full']:
       make(sys.argv[2], net_to_make)
