@@ -125,6 +125,16 @@ def has_background(labels_to_names):
   return labels_to_names.get(0, BACKGROUND) == BACKGROUND
 
 
+def base_of(dataset):
+  """Returns what the labels of a slim.dataset.Dataset count from: 1 behind a background, else 0.
+
+  A class that is called background and has pictures is a class like others.
+  """
+  names = dataset.labels_to_names
+  has_pictures = getattr(dataset, 'smallest_label', None) == 0
+  return int(bool(names) and has_background(names) and not has_pictures)
+
+
 def describe_base(dataset, labels_offset=0):
   """Returns one sentence on the number that the labels of a data set count from.
 
@@ -134,7 +144,7 @@ def describe_base(dataset, labels_offset=0):
   """
   names = dataset.labels_to_names or dict(enumerate(class_names(dataset)))
   smallest = getattr(dataset, 'smallest_label', None)
-  base = int(has_background(names) and smallest != 0)
+  base = base_of(dataset)
   sentence = f'Labels count from {base} ({names.get(base)}) to {max(names)} ({names[max(names)]})'
   if base:
     net = f'the net has {dataset.num_classes - labels_offset} classes'

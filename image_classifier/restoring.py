@@ -62,7 +62,7 @@ def labels_offset(checkpoint, model_name, dataset, given=None):
   """
   saved = checkpoints.variables(checkpoint)
   known = recognition.num_classes(saved, net_info.net_info(model_name))
-  fits = int(known == dataset.num_classes - 1 and _has_background(dataset))
+  fits = int(known == dataset.num_classes - 1 and labels.base_of(dataset) == 1)
   if given is None:
     if fits:
       tf.logging.info(
@@ -77,14 +77,6 @@ def labels_offset(checkpoint, model_name, dataset, given=None):
       f'--labels_offset={fits}, or leave it out.'
     )
   return given
-
-
-def _has_background(dataset):
-  """Whether the data set is known to have a class 0 without pictures."""
-  names = dataset.labels_to_names
-  return (
-    bool(names) and labels.has_background(names) and getattr(dataset, 'smallest_label', None) != 0
-  )
 
 
 def has_averages(restored):

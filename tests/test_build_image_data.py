@@ -330,6 +330,8 @@ def test_label_files_of_other_programs_and_folders_of_other_systems(pictures, tm
       (),
       r'no pictures of any class of .*names.txt \(cat ...\), its folders are forest',
     ),
+    # A line end that lost its backslash.
+    ('sea icen城市nforestn', (), r'\(sea icen城市nforestn ...\), its folders are forest, sea ice'),
     ('background\nforest\n', (), 'background cannot be told from label 0.*take out the line'),
     ('forest\nforest \n', (), "class 'forest' twice"),
     ('forest\n\ncat\n', (), 'line 2 is blank'),
@@ -372,7 +374,11 @@ def test_help_needs_no_tensorflow():
 
 
 @pytest.mark.parametrize(
-  ('offset', 'classes'), [((), ['background', *_NAMES]), (('--labels_offset=1',), list(_NAMES))]
+  ('offset', 'classes'),
+  [
+    ((), ['background', *_NAMES]),
+    pytest.param(('--labels_offset=1',), list(_NAMES), marks=pytest.mark.slow),
+  ],
 )
 def test_from_records_to_an_answer(pictures, tmp_path, capsys, offset, classes):
   out, train_dir = tmp_path / 'out', tmp_path / 'run'
