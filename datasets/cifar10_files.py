@@ -6,6 +6,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html describes both.
 import io
 import os
 import pickle
+import pickletools
 
 import numpy as np
 
@@ -21,6 +22,8 @@ _BATCHES = {
 }
 # A published batch has 31 MB.
 _MAX_BYTES = 1 << 28
+# Python 2 wrote 2; what Python 3 writes by itself is taken too.
+_MAX_PROTOCOL = 4
 
 
 def read(folder):
@@ -88,7 +91,9 @@ def _read_binary(path):
 def _read_pickle(path):
   """Returns (uint8 [n, 3072], labels) of a batch for Python."""
   try:
-    batch = _BatchUnpickler(path).load()
+    content = _content(path)
+    _check_opcodes(content)
+    batch = _BatchUnpickler(path, content).load()
     batch = {_text(key): value for key, value in batch.items()}
     data, batch_labels = batch['data'].value(), batch['labels']
     if data.shape != (len(batch_labels), _VALUES):
@@ -128,6 +133,15 @@ def _text(key):
   return key.decode('ascii') if isinstance(key, bytes) else key
 
 
+def _check_opcodes(content):
+  """Raises ValueError for what makes an unpickler claim memory that the file does not fill."""
+  for opcode, argument, _ in pickletools.genops(content):
+    if opcode.proto > _MAX_PROTOCOL:
+      raise ValueError(f'{opcode.name} is none of its opcodes')
+    if opcode.name.endswith('PUT') and argument > len(content):
+      raise ValueError(f'{opcode.name} {argument} is out of range')
+
+
 class _BatchUnpickler(pickle.Unpickler):
   """Reads dicts, lists, numbers, texts and byte arrays, and refuses everything else.
 
@@ -136,9 +150,9 @@ class _BatchUnpickler(pickle.Unpickler):
   with classes of this module, which keep what they are given: nothing of NumPy's runs either.
   """
 
-  def __init__(self, path):
+  def __init__(self, path, content):
     # A batch's texts are Python 2's, which are bytes.
-    super().__init__(io.BytesIO(_content(path)), encoding='bytes')
+    super().__init__(io.BytesIO(content), encoding='bytes')
     self._path = path
 
   def find_class(self, module, name):

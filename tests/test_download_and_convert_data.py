@@ -314,7 +314,7 @@ def test_trainings_inputs_read_them(tmp_path, cifar10, name, size, preprocessing
   dataset = dataset_factory.get_dataset(None, 'train', str(tmp_path / 'out'))
   fn = preprocessing_factory.get_preprocessing(preprocessing, is_training=True)
   with tf.Graph().as_default(), tf.Session() as session:
-    images, labels, initializer = inputs.training_batches(dataset, fn, 3, size)
+    images, labels, *_, initializer = inputs.training_batches(dataset, fn, 3, size)
     session.run(initializer)
     images, labels = session.run([images, labels])
   assert (images.shape, images.dtype, labels.shape) == ((3, *shape), np.float32, (3,))
@@ -373,10 +373,12 @@ def _batch(labels=(1,), dtype=np.uint8):
   [
     ({'data_batch_2': pickle.dumps({b'data': _Harm()})}, 2, 'asks for posix.system, which no'),
     ({'data_batch_2': pickle.dumps({b'labels': np.int64(3)}, 2)}, 2, '.scalar, which no batch'),
-    ({'data_batch_2': b''}, 2, 'data_batch_2 is damaged or no batch of CIFAR-10 (EOFError'),
+    ({'data_batch_2': b''}, 2, 'data_batch_2 is damaged or no batch of CIFAR-10 (ValueError'),
     ({'data_batch_2': _batch()[:-40]}, 2, 'data_batch_2 is damaged or no batch'),
     ({'data_batch_2': pickle.dumps([1])}, 2, 'data_batch_2 is damaged or no batch'),
     ({'data_batch_2': pickle.dumps({b'x': 1})}, 2, "(KeyError: 'data')"),
+    ({'data_batch_2': b'\x80\x05}r\xff\xff\xff\xff.'}, 2, 'LONG_BINPUT 4294967295 is out of range'),
+    ({'data_batch_2': b'\x80\x05\x96' + b'\x01' * 9 + b'.'}, 2, 'no batch of CIFAR-10'),
     ({'data_batch_2': _batch([10])}, 2, 'has the label 10 for picture 0'),
     ({'data_batch_2': _batch([1, 2])}, 2, '2 labels for data of shape (1, 3072)'),
     ({'data_batch_2': _batch(dtype=np.float64)}, 2, 'no rows of bytes'),
