@@ -164,7 +164,7 @@ class TestTrainingForm:
 class TestInferenceForm:
   def test_nodes_are_where_net_info_says(self, inference_form):
     info, form = net_info.net_info(inference_form.name), inference_form
-    assert form.images.shape.as_list()[1] == info.default_image_size
+    assert form.images.shape.as_list()[-2] == info.default_image_size
     assert form.logits.op.name == info.logits_node
     assert form.logits.shape.as_list() == [None, NUM_CLASSES]
     nodes = {o.name for o in form.graph.get_operations() if o.type in ('Softmax', 'Reshape')}
