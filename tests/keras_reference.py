@@ -92,7 +92,7 @@ def _randomize(model):
 def make(folder, net):
   """Writes NET.npz with 'images', 'features', 'logits', and the files with and without a top.
 
-  VGG is too large for a test of seconds: without `top` in its size it has no top.
+  VGG with its top is too large for a test of seconds: it is made for the argument 'full' only.
   """
   has_top = not net.startswith('vgg') or 'full' in sys.argv
   resnet.layers = nasnet.layers = _without_zero_padding(keras.layers)
