@@ -67,13 +67,16 @@ def damage(prefix):
     reader = tf.train.load_checkpoint(prefix)
     for name in reader.get_variable_to_shape_map():
       reader.get_tensor(name)
-    if reader.has_tensor(_STEP) and step_of(prefix) is not None:
-      step = reader.get_tensor(_STEP)
-      if step != step_of(prefix):
-        return f'it is of step {step} by its content'
   except _UNREADABLE as error:
     return str(error).strip().splitlines()[0]
   return ''
+
+
+def _other_step(prefix):
+  """Returns in words that a checkpoint is of another step than its name says, '' when it is not."""
+  reader = tf.train.load_checkpoint(prefix)
+  step = reader.get_tensor(_STEP) if reader.has_tensor(_STEP) else None
+  return '' if step in (None, step_of(prefix)) else f'it is of step {step} by its content'
 
 
 def _what_is_in(folder):
@@ -98,7 +101,7 @@ def newest_intact(folder):
   Says, for every newer one, what is wrong with it.
   """
   for prefix in _newest_first(folder):
-    problem = missing_parts(prefix) or damage(prefix)
+    problem = missing_parts(prefix) or damage(prefix) or _other_step(prefix)
     if not problem:
       return prefix
     tf.logging.warning('Checkpoint %s is damaged, the one before it is taken: %s', prefix, problem)

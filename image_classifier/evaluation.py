@@ -280,9 +280,12 @@ def _stale_batch_norm(session, model_name, num_classes, first):
   has_statistics = any(v.op.name.endswith('/moving_mean') for v in tf.global_variables())
   if not has_statistics or len(labels) < _PROBE_BATCH or stored > 1 - _STALE_MARGIN:
     return None
-  with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+  restored = tf.global_variables()
+  with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
     network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=True)
     logits, _ = network_fn(clips.as_input(tf.constant(first['images']), model_name))
+  # Some nets have an auxiliary head in the training form only.
+  session.run(tf.variables_initializer([v for v in tf.global_variables() if v not in restored]))
   own = np.mean(session.run(logits).argmax(axis=1) == labels)
   if own < stored + _STALE_MARGIN:
     return None

@@ -3,6 +3,7 @@
 Source: Krizhevsky, cuda-convnet, https://code.google.com/archive/p/cuda-convnet/
 """
 
+from nets.dropout import dropout
 from slim_compat import slim, tf
 
 
@@ -37,7 +38,7 @@ def cifarnet(
     net = end_points['pool2'] = slim.max_pool2d(net, [2, 2], 2, scope='pool2')
     net = end_points['Flatten'] = slim.flatten(net)  # [b, h / 4 * w / 4 * 64]
     net = end_points['fc3'] = slim.fully_connected(net, 384, scope='fc3')
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout3')
+    net = dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout3')
     net = end_points['fc4'] = slim.fully_connected(net, 192, scope='fc4')
     if not num_classes:
       return net, end_points

@@ -1,5 +1,6 @@
 """The head that AlexNet, OverFeat and VGG share: their dense layers, written as convolutions."""
 
+from nets.dropout import dropout
 from slim_compat import slim, tf
 
 
@@ -23,13 +24,13 @@ def head(
   """
   end_points = {}
   scope = tf.get_variable_scope().name
-  net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout6')
+  net = dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout6')
   net = slim.conv2d(net, 4096, [1, 1], scope='fc7')
   if global_pool:
     net = end_points['global_pool'] = tf.reduce_mean(net, [1, 2], keepdims=True, name='global_pool')
   if not num_classes:
     return net, end_points
-  net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout7')
+  net = dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout7')
   net = slim.conv2d(
     net,
     num_classes,

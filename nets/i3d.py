@@ -53,11 +53,12 @@ def i3d(
   spatial_squeeze=True,
   reuse=None,
   scope='InceptionV1',
+  global_pool=False,
 ):
   """Builds I3D.
 
   Args:
-    inputs: float32 [b, frames, h, w, 3], of up to 224 x 224 pixels.
+    inputs: float32 [b, frames, h, w, 3], of up to 224 x 224 pixels unless `global_pool`.
     num_classes: number of classes; 0 or None returns the features instead of logits.
     dropout_keep_prob: share of the activations that dropout keeps.
     is_training: whether dropout is active and batch normalization uses the batch's statistics.
@@ -65,6 +66,7 @@ def i3d(
     spatial_squeeze: whether the logits lose their two spatial axes, which must be of size 1.
     reuse: whether the variables exist already.
     scope: variable scope.
+    global_pool: whether the whole of every frame is pooled, whatever its size.
 
   Returns:
     Logits [b, num_classes] (or features [b, 1, 1, 1024]), and a dict of end points.
@@ -75,7 +77,8 @@ def i3d(
   ):
     net, end_points = i3d_base(inputs, scope=scope)
     net = i3d_utils.video_head(
-      net, end_points, num_classes, dropout_keep_prob, prediction_fn, spatial_squeeze
+      *(net, end_points, num_classes, dropout_keep_prob, prediction_fn),
+      *(spatial_squeeze, global_pool),
     )
   return net, end_points
 

@@ -7,6 +7,7 @@ Sun, Huang, Tu, Murphy, Rethinking Spatiotemporal Feature Learning, https://arxi
 import numpy as np
 
 from nets.batch_norm import batch_norm
+from nets.dropout import dropout
 from slim_compat import slim, tf
 
 
@@ -207,7 +208,9 @@ def video_arg_scope(
     return arg_scope
 
 
-def video_head(net, end_points, num_classes, dropout_keep_prob, prediction_fn, spatial_squeeze):
+def video_head(
+  net, end_points, num_classes, dropout_keep_prob, prediction_fn, spatial_squeeze, global_pool
+):
   """Adds the 'Logits' scope of the video networks: pooling, dropout, logits and predictions.
 
   Args:
@@ -217,16 +220,20 @@ def video_head(net, end_points, num_classes, dropout_keep_prob, prediction_fn, s
     dropout_keep_prob: share of the activations that dropout keeps.
     prediction_fn: function of (logits, scope) that makes the predictions.
     spatial_squeeze: whether the logits lose their two spatial axes, which must be of size 1.
+    global_pool: whether the whole of every frame is pooled, whatever its size.
 
   Returns:
     Logits [b, num_classes], or features [b, 1, 1, c], both averages over time.
   """
   with tf.variable_scope('Logits'):
-    kernel_size = reduced_kernel_size_3d(net, [2, 7, 7])
-    net = slim.avg_pool3d(net, kernel_size, stride=1, scope='AvgPool_0a_7x7')
+    if global_pool:
+      net = tf.reduce_mean(net, [2, 3], keepdims=True, name='global_pool')
+    else:
+      kernel_size = reduced_kernel_size_3d(net, [2, 7, 7])
+      net = slim.avg_pool3d(net, kernel_size, stride=1, scope='AvgPool_0a_7x7')
     if not num_classes:
       return tf.reduce_mean(net, 1)
-    net = slim.dropout(net, dropout_keep_prob, scope='Dropout_0b')
+    net = dropout(net, dropout_keep_prob, scope='Dropout_0b')
     logits = slim.conv3d(
       net, num_classes, [1, 1, 1], activation_fn=None, normalizer_fn=None, scope='Conv2d_0c_1x1'
     )

@@ -6,6 +6,7 @@ Connections on Learning, https://arxiv.org/abs/1602.07261
 
 from nets import inception_utils
 from nets.batch_norm import batch_norm
+from nets.dropout import dropout
 from nets.inception_layers import (
   Layer,
   avg_pool,
@@ -214,7 +215,7 @@ def inception_resnet_v2(
       end_points['global_pool'] = net
       if not num_classes:
         return net, end_points
-      net = slim.dropout(slim.flatten(net), dropout_keep_prob, scope='Dropout')
+      net = dropout(slim.flatten(net), dropout_keep_prob, scope='Dropout')
       end_points['PreLogitsFlatten'] = net
       logits = slim.fully_connected(net, num_classes, activation_fn=None, scope='Logits')
       end_points['Logits'] = logits

@@ -1,6 +1,7 @@
 """What the Inception networks share: their arg scope and the pooling before the logits."""
 
 from nets.batch_norm import batch_norm
+from nets.dropout import dropout
 from slim_compat import slim, tf
 
 
@@ -91,7 +92,7 @@ def pooled_head(
       end_points['AvgPool_1a'] = net
     if not num_classes:
       return net
-    net = slim.dropout(net, keep_prob=dropout_keep_prob, scope='Dropout_1b')
+    net = dropout(net, keep_prob=dropout_keep_prob, scope='Dropout_1b')
     end_points['PreLogits'] = net
     logits = slim.conv2d(
       net, num_classes, [1, 1], activation_fn=None, normalizer_fn=None, scope='Conv2d_1c_1x1'

@@ -5,6 +5,7 @@ with Convolutions, https://arxiv.org/abs/1409.4842
 """
 
 from nets import inception_utils
+from nets.dropout import dropout
 from nets.inception_layers import build_up_to, conv, max_pool, mixed
 from slim_compat import slim, tf
 
@@ -125,7 +126,7 @@ def inception_v1(
         end_points['AvgPool_0a_7x7'] = net
       if not num_classes:
         return net, end_points
-      net = slim.dropout(net, dropout_keep_prob, scope='Dropout_0b')
+      net = dropout(net, dropout_keep_prob, scope='Dropout_0b')
       logits = slim.conv2d(
         net, num_classes, [1, 1], activation_fn=None, normalizer_fn=None, scope='Conv2d_0c_1x1'
       )

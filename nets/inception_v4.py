@@ -5,6 +5,7 @@ Connections on Learning, https://arxiv.org/abs/1602.07261
 """
 
 from nets import inception_utils
+from nets.dropout import dropout
 from nets.inception_layers import (
   Layer,
   avg_pool,
@@ -219,7 +220,7 @@ def inception_v4(
       end_points['global_pool'] = net
       if not num_classes:
         return net, end_points
-      net = slim.dropout(net, dropout_keep_prob, scope='Dropout_1b')
+      net = dropout(net, dropout_keep_prob, scope='Dropout_1b')
       net = slim.flatten(net, scope='PreLogitsFlatten')
       end_points['PreLogitsFlatten'] = net
       logits = slim.fully_connected(net, num_classes, activation_fn=None, scope='Logits')

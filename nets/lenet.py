@@ -4,6 +4,7 @@ Paper: LeCun, Bottou, Bengio, Haffner, Gradient-Based Learning Applied to Docume
 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf
 """
 
+from nets.dropout import dropout
 from slim_compat import slim, tf
 
 
@@ -38,7 +39,7 @@ def lenet(
     net = end_points['fc3'] = slim.fully_connected(net, 1024, scope='fc3')
     if not num_classes:
       return net, end_points
-    net = slim.dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout3')
+    net = dropout(net, dropout_keep_prob, is_training=is_training, scope='dropout3')
     end_points['dropout3'] = net
     logits = slim.fully_connected(net, num_classes, activation_fn=None, scope='fc4')
   end_points['Logits'] = logits

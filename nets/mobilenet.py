@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from nets.batch_norm import batch_norm
 from nets.conv_blocks import expanded_conv
 from nets.conv_parts import fixed_padding, make_divisible
+from nets.dropout import dropout
 from slim_compat import slim, tf
 
 
@@ -205,7 +206,7 @@ def mobilenet(
       if not num_classes:
         return net, end_points
       with safe_arg_scope([slim.dropout], is_training=is_training):
-        net = slim.dropout(net, scope='Dropout')
+        net = dropout(net, scope='Dropout')
       logits = slim.conv2d(
         net,
         num_classes,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from nets import inception_utils
 from nets.batch_norm import batch_norm
 from nets.conv_parts import fixed_padding
+from nets.dropout import dropout
 from nets.mobilenet import variant
 from slim_compat import slim, tf
 
@@ -178,7 +179,7 @@ def mobilenet_v1(
         end_points['AvgPool_1a'] = net
       if not num_classes:
         return net, end_points
-      net = slim.dropout(net, keep_prob=dropout_keep_prob, scope='Dropout_1b')
+      net = dropout(net, keep_prob=dropout_keep_prob, scope='Dropout_1b')
       logits = slim.conv2d(
         net, num_classes, [1, 1], activation_fn=None, normalizer_fn=None, scope='Conv2d_1c_1x1'
       )

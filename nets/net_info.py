@@ -18,7 +18,7 @@ class NetInfo(NamedTuple):
   labels_offset: int  # 1 where the published checkpoint has no class for the background
   blocks: tuple  # scopes below the head in the order of the forward pass
   num_parameters: float  # millions, trainable, in the inference form with 1001 classes
-  preprocessing: str  # family of preprocessing that the published checkpoint was trained with
+  preprocessing: str  # its family of preprocessing, unless the user names another
   checkpoint_url: str | None = None  # archive of the published checkpoint, None without one
   is_video: bool = False  # whether the network reads clips [b, frames, h, w, c]
 

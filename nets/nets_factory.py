@@ -146,7 +146,7 @@ def get_network_fn(
 
   @functools.wraps(network)
   def network_fn(images, **kwargs):
-    if pools_globally and images.shape.as_list()[1:3] != [size, size]:
+    if pools_globally and images.shape.as_list()[-3:-1] != [size, size]:
       kwargs.setdefault('global_pool', True)
     with (
       slim.arg_scope(arg_scopes_map[name](weight_decay=weight_decay)),

@@ -176,12 +176,13 @@ def s3dg(
   reuse=None,
   data_format='NDHWC',
   scope='InceptionV1',
+  global_pool=False,
 ):
   """Builds S3D-G.
 
   Args:
     inputs: float32 [b, frames, h, w, 3], or [b, 3, frames, h, w] by `data_format`, of up to
-      224 x 224 pixels.
+      224 x 224 pixels unless `global_pool`.
     num_classes: number of classes; 0 or None returns the features instead of logits.
     first_temporal_kernel_size: as for `s3dg_base`, like all up to `depth_multiplier`.
     temporal_conv_startat: where convolutions over time start.
@@ -196,6 +197,7 @@ def s3dg(
     reuse: whether the variables exist already.
     data_format: 'NDHWC' or 'NCDHW'.
     scope: variable scope.
+    global_pool: whether the whole of every frame is pooled, whatever its size.
 
   Returns:
     Logits [b, num_classes] (or features [b, 1, 1, 1024]), and a dict of end points.
@@ -221,7 +223,8 @@ def s3dg(
     if data_format == 'NCDHW':
       net = tf.transpose(net, [0, 2, 3, 4, 1])
     net = i3d_utils.video_head(
-      net, end_points, num_classes, dropout_keep_prob, prediction_fn, spatial_squeeze
+      *(net, end_points, num_classes, dropout_keep_prob, prediction_fn),
+      *(spatial_squeeze, global_pool),
     )
   return net, end_points
 

@@ -529,12 +529,16 @@ def test_outputs_that_are_not_finite(data, tmp_path, capsys):
 
 
 def colour_net(images, num_classes, is_training, scope='Colour'):
-  """Says which colour channel is strongest, by the mean colours normalized."""
-  del num_classes
+  """Says which colour channel is strongest, by the mean colours normalized.
+
+  Like NASNet's, its training form has a head of its own.
+  """
   with tf.variable_scope(scope, 'Colour', [images]):
     colours = tf.reduce_mean(images, [1, 2], keepdims=True)
     net = slim.batch_norm(colours, is_training=is_training, scope='BatchNorm')
-  logits = tf.squeeze(net, [1, 2])
+    logits = tf.squeeze(net, [1, 2])
+    if is_training:
+      slim.fully_connected(logits, num_classes, scope='AuxLogits')
   return logits, {'Logits': logits}
 
 
