@@ -19,8 +19,8 @@ import numpy as np
 CLASSES = 7
 # Net: (function of keras.applications, its arguments, pixels, suffixes of the files with a top).
 MODELS = {
-  'inception_v3': ('InceptionV3', {}, 139, ['.weights.h5', '.h5']),
-  'inception_resnet_v2': ('InceptionResNetV2', {}, 139, ['.keras']),
+  'inception_v3': ('InceptionV3', {}, 139, ['.weights.h5']),
+  'inception_resnet_v2': ('InceptionResNetV2', {}, 139, ['.keras', '.h5']),
   'mobilenet_v1': ('MobileNet', {'alpha': 1.0}, 64, ['.keras']),
   'mobilenet_v1_075': ('MobileNet', {'alpha': 0.75}, 64, ['.h5']),
   'mobilenet_v1_050': ('MobileNet', {'alpha': 0.5}, 64, ['.weights.h5']),
