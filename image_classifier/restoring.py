@@ -10,6 +10,8 @@ from slim_errors import UserError
 def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
   """Returns {name in the checkpoint: variable} for all variables of the default graph.
 
+  An auxiliary head that the checkpoint lacks is left out: it answers nothing.
+
   Args:
     checkpoint: its prefix.
     model_name: the net in the graph.
@@ -39,6 +41,8 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
   restored = {
     v.op.name + checkpoints.AVERAGE_SUFFIX * (v.op.name in averaged): v for v in variables
   }
+  auxiliary = net_info.net_info(model_name).auxiliary_prefixes
+  restored = {n: v for n, v in restored.items() if n in saved or not n.startswith(auxiliary)}
   _check_names(checkpoint, saved, restored, model_name)
   _check_shapes(checkpoint, saved, restored, model_name)
   return restored

@@ -13,7 +13,7 @@ class NetInfo(NamedTuple):
   min_image_size: int  # the smallest h and w at which its training form can be built
   logits_node: str  # op of the logits in the inference form
   softmax_node: str | None  # op of the class probabilities, None where the network has none
-  head_scopes: tuple  # hold every variable whose shape depends on the classes, auxiliary ones too
+  head_scopes: tuple  # hold every variable whose shape depends on the classes, auxiliary ones last
   aux_end_point: str | None  # end point with the auxiliary head's logits
   labels_offset: int  # 1 where the published checkpoint has no class for the background
   blocks: tuple  # scopes below the head in the order of the forward pass
@@ -26,6 +26,11 @@ class NetInfo(NamedTuple):
   def head_prefixes(self):
     """What the names of the head's variables start with, as str.startswith takes it."""
     return tuple(f'{scope}/' for scope in self.head_scopes)
+
+  @property
+  def auxiliary_prefixes(self):
+    """What the names of the auxiliary head's variables start with, as str.startswith takes it."""
+    return self.head_prefixes[1:]
 
 
 def _under(root, names):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from image_classifier import checkpoints
+from image_classifier import checkpoints, restoring
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -98,3 +98,16 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
   (tmp_path / 'model.ckpt-1.data-00000-of-00001').write_bytes(b'')
   with pytest.raises(UserError, match='model.ckpt-1 is damaged'):
     checkpoints.variables(checkpoints.resolve(f'{tmp_path}/model.ckpt-1'))
+
+
+def test_an_auxiliary_head_may_be_missing_for_inference(tmp_path):
+  head, auxiliary = 'InceptionV3/Logits/Conv2d_1c_1x1/biases', 'InceptionV3/AuxLogits/Conv2d/biases'
+  with tf.Graph().as_default(), tf.Session() as session:
+    saved = tf.get_variable(head, [3])
+    session.run(saved.initializer)
+    prefix = tf.train.Saver([saved]).save(session, str(tmp_path / 'model.ckpt'))
+    tf.get_variable(auxiliary, [3])
+    assert restoring.variables_to_restore(prefix, 'inception_v3') == {head: saved}
+    tf.get_variable('InceptionV3/Conv2d_1a_3x3/weights', [3])
+    with pytest.raises(UserError, match='it holds no InceptionV3/Conv2d_1a_3x3/weights'):
+      restoring.variables_to_restore(prefix, 'inception_v3')
