@@ -5,6 +5,7 @@ pixels in both. Content decides, never a file's extension. Pillow only, so that 
 worker processes without TensorFlow.
 """
 
+import contextlib
 import io
 import re
 import warnings
@@ -97,19 +98,39 @@ def readable_bytes(data, max_pixels=MAX_PIXELS, jpeg_quality=None):
   Raises:
     UnreadableImage: with the reason.
   """
-  stream = _WatchedStream(data)
-  try:
-    image = _open(stream, data, max_pixels)
-    kind = image.format
-    notes = _notes(image, data, max_pixels, ('JPEG',) if jpeg_quality else ('JPEG', 'PNG'))
-    image.load()
-    notes += stream.notes() + _png_notes(data)
+  with _plain_reasons(data, max_pixels):
+    image, kind, notes = _load(data, max_pixels, ('JPEG',) if jpeg_quality else ('JPEG', 'PNG'))
     if not notes:
       return data, kind, *image.size, None
     rgb = _turned(_as_rgb(image), image)
     is_lossy = jpeg_quality or _is_lossy(image, kind, data)
     encoded = _encoded(rgb, (jpeg_quality or JPEG_QUALITY) if is_lossy else None)
     return *encoded, *rgb.size, ', '.join(notes)
+
+
+def decoded(data, max_pixels=MAX_PIXELS):
+  """Decodes a picture to the end, as `readable_bytes` does, without encoding it once more.
+
+  Args:
+    data: bytes of the file.
+    max_pixels: as for `readable_bytes`.
+
+  Returns:
+    (upright image of mode RGB, its format such as 'JPEG', list of what conversion would repair).
+
+  Raises:
+    UnreadableImage: with the reason.
+  """
+  with _plain_reasons(data, max_pixels):
+    image, kind, notes = _load(data, max_pixels, ('JPEG', 'PNG'))
+    return _turned(_as_rgb(image), image), kind, notes
+
+
+@contextlib.contextmanager
+def _plain_reasons(data, max_pixels):
+  """Turns whatever goes wrong with a picture into UnreadableImage."""
+  try:
+    yield
   except UnreadableImage:
     raise
   except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -118,6 +139,16 @@ def readable_bytes(data, max_pixels=MAX_PIXELS, jpeg_quality=None):
     raise UnreadableImage('needs more memory than there is') from None
   except Exception as error:  # damaged bytes make Pillow's plug-ins raise errors of any class
     raise UnreadableImage(_damage(data, error)) from None
+
+
+def _load(data, max_pixels, kept_formats):
+  """Returns (loaded image, its format, notes on what keeps it from being taken as it is)."""
+  stream = _WatchedStream(data)
+  image = _open(stream, data, max_pixels)
+  kind = image.format
+  notes = _notes(image, data, max_pixels, kept_formats)
+  image.load()
+  return image, kind, notes + stream.notes() + _png_notes(data)
 
 
 def _open(stream, data, max_pixels):

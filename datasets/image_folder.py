@@ -53,6 +53,18 @@ def read_image_folder(folder, recursive=False):
   """
   if not os.path.isdir(folder):
     raise UserError(f'{folder} is not a folder: give the folder of your pictures with -t.')
+  found = list_folder(folder, recursive)
+  check_class_names(found.class_folders)
+  check_two_classes(folder, found.class_names)
+  return found
+
+
+def list_folder(folder, recursive=False):
+  """Lists an image folder as `read_image_folder` does, without a check of its classes.
+
+  Raises:
+    UserError: there is validation/ without train/.
+  """
   ignored = collections.Counter()
   roots = _split_folders(folder)
   if None not in roots or roots[None] != folder:
@@ -65,8 +77,12 @@ def read_image_folder(folder, recursive=False):
       class_folders.append(os.path.join(root, class_folder))
       splits[split_name] += list_class_images(folder, root, class_folder, recursive, ignored)
     splits[split_name].sort()
-  check_class_names(class_folders)
   class_names = sorted({image.class_name for images in splits.values() for image in images})
+  return ImageFolder(splits, class_names, ignored, class_folders)
+
+
+def check_two_classes(folder, class_names):
+  """Raises UserError, with the tree that was seen, when there are not two classes."""
   if len(class_names) < 2:
     raise UserError(
       f'{folder} holds {"one class" if class_names else "no classes"} with pictures, two are '
@@ -74,7 +90,6 @@ def read_image_folder(folder, recursive=False):
       f'put each class into a folder of its own, such as {folder}/cat/1.jpg. What is there:\n'
       f'{_tree(folder)}'
     )
-  return ImageFolder(splits, class_names, ignored, class_folders)
 
 
 def empty_classes(image_folder):
@@ -150,20 +165,26 @@ def _reason_to_ignore(name, path):
 
 def check_class_names(class_folders):
   """Raises UserError for names that label.txt cannot hold or people cannot tell apart."""
+  for problem in class_name_problems(class_folders):
+    raise UserError(problem)
+
+
+def class_name_problems(class_folders):
+  """Yields a sentence on every name that label.txt cannot hold or people cannot tell apart."""
   seen = {}
   for path in class_folders:
     name = os.path.basename(path)
     if any(unicodedata.category(character) in ('Cc', 'Cs') for character in name):
-      raise UserError(
+      yield (
         f'The class folder {name!r} has a line end, a control character or bytes that are not '
         'UTF-8 in its name: rename it.'
       )
     if not name.strip():
-      raise UserError(f'The class folder {name!r} in {os.path.dirname(path)} has a blank name.')
+      yield f'The class folder {name!r} in {os.path.dirname(path)} has a blank name.'
     other = seen.setdefault(labels.normalized(name).casefold(), name)
     if other != name:
       same = labels.normalized(other) == labels.normalized(name)
-      raise UserError(
+      yield (
         f'The class folders {other!r} ({ascii(other)}) and {name!r} ({ascii(name)}) differ only '
         f'in {"Unicode form" if same else "upper and lower case"}: rename or merge them.'
       )
