@@ -2,6 +2,8 @@
 # metadata changes. PYTHON=python3.12 chooses the interpreter of a new .venv.
 PYTHON ?= python3
 VENV := .venv
+# A process a core; the tests of a file share what they have built, so they stay in one process.
+PYTEST := -m pytest -n auto --dist loadfile
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -23,10 +25,10 @@ demo: install
 	  $(if $(CHECKPOINT),--checkpoint='$(CHECKPOINT)') $(if $(MODEL),--model='$(MODEL)')
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python $(PYTEST) -m slow
 
 lint: install
 	$(BIN)/ruff check .

@@ -218,6 +218,14 @@ def test_builds_at_its_smallest_size_and_not_below(name):
       build(name, size - 1, is_training=True)
 
 
+@pytest.mark.parametrize('name', sorted(DEEP))
+def test_a_deep_network_has_its_variables_at_its_smallest_size(name, facts_of):
+  with tf.Graph().as_default():
+    net = build(name, net_info.net_info(name).min_image_size)
+    assert net.logits.shape.as_list() == [2, NUM_CLASSES]
+    assert [v.op.name for v in tf.global_variables()] == facts_of(name)['inference_variables']
+
+
 @pytest.mark.parametrize(
   'name, size, channels, rank',
   [
