@@ -21,6 +21,7 @@ _model.string('model_path', None, 'The frozen graph (required).')
 _model.string('label_path', None, 'File of the class names, one a line; none: of the sidecar.')
 _model.string('preprocessing_name', None, 'For a graph without a sidecar; none: of the net.')
 _model.integer('image_size', None, 'Input side in pixels, for a graph that does not tell.')
+_model.boolean('trust_graph', False, 'Run the graph whatever its operations can do.')
 
 _images = command.FlagGroup(FLAGS, 'Pictures')
 _images.string('image_file', '', 'Files, folders or patterns, comma separated.')
@@ -43,7 +44,11 @@ def main(flags, files):
   kind = 'json' if flags.json else 'csv' if flags.csv else 'text'
   shows_all = kind != 'text' and not command.is_given(flags, 'num_top_predictions')
   with inference.Classifier(
-    flags.model_path, flags.label_path, flags.preprocessing_name, flags.image_size
+    flags.model_path,
+    flags.label_path,
+    flags.preprocessing_name,
+    flags.image_size,
+    trust_graph=flags.trust_graph,
   ) as classifier:
     num_unreadable = prediction_output.write(
       kind,

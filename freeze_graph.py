@@ -22,6 +22,7 @@ _graph.string('input_meta_graph', '', 'A MetaGraphDef (.meta), binary or text.')
 _graph.string('input_saved_model_dir', '', 'Folder of a SavedModel, which has its own weights.')
 _graph.list('saved_model_tags', 'serve', 'Tags of the graph in the SavedModel.')
 _graph.boolean('input_binary', False, 'The graph is binary; told by its content all the same.')
+_graph.boolean('trust_graph', False, 'Take the graph whatever its operations can do.')
 
 _weights = command.FlagGroup(FLAGS, 'Weights')
 _weights.string('input_checkpoint', '', 'Folder, prefix or file of the checkpoint.')
@@ -55,6 +56,7 @@ def main(flags):
     saved_model_tags=_names(flags.saved_model_tags),
     input_checkpoint=flags.input_checkpoint,
     input_saver=flags.input_saver,
+    trust_graph=flags.trust_graph,
   )
   options = freezing.Options(
     use_moving_averages={'auto': None, 'true': True, 'false': False}[flags.use_moving_averages],

@@ -1,8 +1,21 @@
-"""Writing small files so that a crash leaves the old content or the new, never half of it."""
+"""Small files: written so that a crash leaves the old content or the new, read so that none harms.
 
+Files that are read may come from anyone: how large they are and what they hold is checked.
+"""
+
+import errno
 import json
+import math
 import os
+import stat
 import tempfile
+from typing import NamedTuple
+
+from slim_errors import UserError
+
+# ImageNet's 21,841 classes in three splits and a thousand shards make a dataset.json of 4 MB.
+MAX_JSON_BYTES = 16 * 1024**2
+_SHOWN = 40  # characters of a wrong value in a message
 
 
 def write_atomically(path, data):
@@ -45,7 +58,127 @@ def write_json(path, value):
   write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + '\n')
 
 
+def read_bytes(path, max_bytes):
+  """Returns the content of a plain file; never waits for a pipe, nor reads without end.
+
+  Args:
+    path: the file.
+    max_bytes: largest file to read.
+
+  Raises:
+    OSError: when it cannot be read.
+    ValueError: when it is no plain file, or larger.
+  """
+  with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), 'rb') as file:
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISDIR(mode):
+      raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+      raise ValueError('it is no plain file')
+    data = file.read(max_bytes + 1)
+  if len(data) > max_bytes:
+    raise ValueError(f'it has more than {max_bytes} bytes')
+  return data
+
+
 def read_json(path):
-  """Returns what a JSON file holds; raises OSError or ValueError (json.JSONDecodeError)."""
-  with open(path, encoding='utf-8') as file:
-    return json.load(file)
+  """Returns what a JSON file of at most MAX_JSON_BYTES holds.
+
+  Raises:
+    OSError: when it cannot be read.
+    ValueError: when it is no JSON in UTF-8, is nested beyond reason, gives a key twice, or has a
+      number that is none (NaN) or beyond all bounds (1e999).
+  """
+  text = read_bytes(path, MAX_JSON_BYTES).decode('utf-8')
+  try:
+    return json.loads(
+      text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_finite
+    )
+  except RecursionError:
+    raise ValueError('its values are nested too deeply') from None
+
+
+def _object(pairs):
+  value = dict(pairs)
+  if len(value) < len(pairs):
+    keys = [key for key, _ in pairs]
+    twice = next(key for key in keys if keys.count(key) > 1)
+    raise ValueError(f'it gives {twice!r} twice')
+  return value
+
+
+def _no_number(text):
+  raise ValueError(f'{text} is no number')
+
+
+def _finite(text):
+  number = float(text)
+  return number if math.isfinite(number) else _no_number(text)
+
+
+class Field(NamedTuple):
+  """What a field of a JSON file may be.
+
+  Attributes:
+    kind: 'text', 'texts' (a list of it), 'number', 'whole number', 'true or false' or 'object'.
+    low, high: least and greatest number, or length of a list.
+    choices: the values there are, None for any.
+    is_optional: whether null stands for an unknown value.
+  """
+
+  kind: str
+  low: float = 0
+  high: float = math.inf
+  choices: object = None
+  is_optional: bool = False
+
+
+def _is_text(value):
+  # A lone half of a surrogate pair can be neither printed nor written.
+  return isinstance(value, str) and not any('\ud800' <= c <= '\udfff' for c in value)
+
+
+_IS_OF_KIND = {
+  'text': _is_text,
+  'texts': lambda value: isinstance(value, list) and all(map(_is_text, value)),
+  'number': lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+  'whole number': lambda value: isinstance(value, int) and not isinstance(value, bool),
+  'true or false': lambda value: isinstance(value, bool),
+  'object': lambda value: isinstance(value, dict),
+}
+
+
+def check_fields(value, fields, path, fix):
+  """Compares a JSON object with a table of its fields; fields of a later version are let pass.
+
+  Args:
+    value: what a JSON file holds.
+    fields: {name: Field}; a field may be missing.
+    path: the file, for the message.
+    fix: what to do about a wrong field, for the message.
+
+  Raises:
+    UserError: for a value that is no object, and for the first field that is not as it should be.
+  """
+  if not isinstance(value, dict):
+    raise UserError(f'{path} does not hold a JSON object: {fix}.')
+  for name, field in fields.items():
+    if name in value and not (field.is_optional and value[name] is None):
+      _check_field(value[name], field, name, path, fix)
+
+
+def _check_field(value, field, name, path, fix):
+  wanted = f'a {field.kind}' if field.kind in ('text', 'number', 'whole number') else field.kind
+  wanted = {'texts': 'a list of texts', 'object': 'a JSON object'}.get(field.kind, wanted)
+  is_right = _IS_OF_KIND[field.kind](value)
+  if is_right and field.kind in ('number', 'whole number', 'texts'):
+    size = len(value) if field.kind == 'texts' else value
+    is_right = field.low <= size <= field.high
+    wanted += ' of ' if field.kind == 'texts' else ' from '
+    wanted += f'{field.low:g} to {field.high:g}' if field.high < math.inf else f'{field.low:g} up'
+  if is_right and field.choices is not None and value not in field.choices:
+    is_right, wanted = False, 'one that there is'
+  if not is_right:
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN else f'{shown[: _SHOWN - 3]}...'
+    raise UserError(f'{path}: {name} is {shown}, and should be {wanted}; {fix}.')

@@ -7,7 +7,15 @@ import os
 import numpy as np
 
 import slim_files
-from image_classifier import checkpoints, graph_files, recognition, run_record, sidecar
+from image_classifier import (
+  checkpoints,
+  graph_files,
+  graph_safety,
+  recognition,
+  run_record,
+  saved_models,
+  sidecar,
+)
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
@@ -34,6 +42,7 @@ class Source:
     saved_model_tags: tags of the MetaGraphDef in it.
     input_checkpoint: folder, prefix or file of a checkpoint.
     input_saver: path of a SaverDef whose operations, in the graph, restore the checkpoint.
+    trust_graph: whether the graph may hold any operation, even one that reads or writes files.
   """
 
   input_graph: str = ''
@@ -42,6 +51,7 @@ class Source:
   saved_model_tags: tuple = ('serve',)
   input_checkpoint: str = ''
   input_saver: str = ''
+  trust_graph: bool = False
 
   @property
   def path(self):
@@ -95,13 +105,18 @@ def freeze(source, output_graph, output_nodes=(), options=None):
     A Frozen.
 
   Raises:
-    UserError: when graph, checkpoint and names do not fit together, in one sentence.
+    UserError: when graph, checkpoint and names do not fit together, or the graph could do more than
+      compute and is not trusted, in one sentence.
   """
   options = options or Options()
   graph_def = _graph_of(source)
-  facts = sidecar.read(source.path) or sidecar.recognized(graph_def)
-  graph_files.refuse_training_graph(graph_def, source.path)
+  saver_def = _saver_of(source)
+  facts = sidecar.read(source.path) or sidecar.recognized(graph_def, source.path)
   output_nodes = _output_nodes(graph_def, output_nodes, facts, source.path)
+  if not source.trust_graph:
+    restored_by = [saver_def.restore_op_name] if saver_def else []
+    runs = (*output_nodes, *options.initializer_nodes, *restored_by)
+    graph_safety.check_runs(graph_def, runs, source.path)
   if options.clear_devices:
     for node in graph_def.node:
       node.device = ''
@@ -110,7 +125,7 @@ def freeze(source, output_graph, output_nodes=(), options=None):
   if not source.input_saved_model_dir:
     prefix = checkpoints.resolve(source.input_checkpoint)
     keys = _checkpoint_keys(variables, prefix, source, options, facts.get('model_name'))
-  frozen = _with_constants(graph_def, source, prefix, keys, output_nodes, options)
+  frozen = _with_constants(graph_def, source, saver_def, prefix, keys, output_nodes, options)
   _check_weights(frozen, keys, prefix)
   was_run = _run_once(frozen, output_nodes, source.path)
   facts = _facts(facts, frozen, prefix, keys, output_nodes)
@@ -120,13 +135,26 @@ def freeze(source, output_graph, output_nodes=(), options=None):
 
 
 def _graph_of(source):
-  """Returns the GraphDef of a source."""
+  """Returns the GraphDef of a source, checked before TensorFlow sees it."""
   if source.input_saved_model_dir:
+    saved_models.check(source.path, source.saved_model_tags, source.trust_graph)
     with tf.Graph().as_default(), tf.Session() as session:
       return _load_saved_model(session, source).graph_def
   if source.input_meta_graph:
-    return graph_files.read_graph(source.input_meta_graph, tf.MetaGraphDef)[0].graph_def
-  return graph_files.read_graph(source.input_graph)[0]
+    graph_def = graph_files.read_graph(source.input_meta_graph, tf.MetaGraphDef)[0].graph_def
+  else:
+    graph_def = graph_files.read_graph(source.input_graph)[0]
+  graph_files.refuse_training_graph(graph_def, source.path)
+  if not source.trust_graph:
+    graph_safety.check(graph_def, source.path, has_saver=True)
+  return graph_def
+
+
+def _saver_of(source):
+  """Returns the SaverDef that a source names, None when it names none."""
+  if not source.input_saver:
+    return None
+  return graph_files.read_graph(source.input_saver, tf.train.SaverDef)[0]
 
 
 def _load_saved_model(session, source):
@@ -134,7 +162,7 @@ def _load_saved_model(session, source):
   folder, tags = source.input_saved_model_dir, list(source.saved_model_tags)
   try:
     return tf.saved_model.loader.load(session, tags, folder)
-  except (OSError, RuntimeError) as error:
+  except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
     first_line = str(error).splitlines()[0]
     raise UserError(f'SavedModel {folder} cannot be loaded: {first_line}') from None
 
@@ -217,14 +245,14 @@ def _wrong_shape(wrong, prefix, path):
   )
 
 
-def _with_constants(graph_def, source, prefix, keys, output_nodes, options):
+def _with_constants(graph_def, source, saver_def, prefix, keys, output_nodes, options):
   """Returns the sub-graph of the outputs with the restored variables as constants."""
   with tf.Graph().as_default(), tf.Session() as session:
     if source.input_saved_model_dir:
       _load_saved_model(session, source)
     else:
-      tf.import_graph_def(graph_def, name='')
-      _restore(session, source, prefix, keys)
+      graph_files.import_graph(graph_def, source.path)
+      _restore(session, saver_def, prefix, keys)
     if options.initializer_nodes:
       for name in options.initializer_nodes:
         graph_files.check_node(graph_def, name, source.path)
@@ -242,10 +270,9 @@ def _with_constants(graph_def, source, prefix, keys, output_nodes, options):
       raise UserError(f'A variable of {source.path} got no value: {first_line}') from None
 
 
-def _restore(session, source, prefix, keys):
+def _restore(session, saver_def, prefix, keys):
   """Gives the variables of the session's graph their values in the checkpoint."""
-  if source.input_saver:
-    saver_def, _ = graph_files.read_graph(source.input_saver, tf.train.SaverDef)
+  if saver_def:
     saver = tf.train.Saver(saver_def=saver_def)
   elif keys:
     graph = session.graph
@@ -267,7 +294,7 @@ def _run_once(graph_def, output_nodes, path):
   if graph_files.variable_nodes(graph_def):
     return False
   with tf.Graph().as_default() as graph:
-    tf.import_graph_def(graph_def, name='')
+    graph_files.import_graph(graph_def, path)
     fed = {}
     for name in graph_files.placeholders(graph_def):
       tensor = graph.get_tensor_by_name(f'{name}:0')

@@ -4,6 +4,8 @@ import difflib
 
 from google.protobuf import message, text_format
 
+import slim_files
+from image_classifier import graph_limits
 from nets import net_info
 from slim_compat import tf
 from slim_errors import UserError
@@ -29,17 +31,20 @@ def read_graph(path, kind=None):
     The message, and whether the file was binary.
 
   Raises:
-    UserError: when the file cannot be read, is empty or no such message.
+    UserError: when the file cannot be read, is empty, too large or no such message.
   """
   kind = kind or tf.GraphDef
   try:
-    with open(path, 'rb') as file:
-      data = file.read()
+    data = slim_files.read_bytes(path, graph_limits.MAX_BYTES)
   except OSError as error:
     raise UserError(f'Graph {path} cannot be read: {error.strerror}.') from None
+  except ValueError as error:
+    raise UserError(f'Graph {path} cannot be read: {error}.') from None
   if not data:
     raise UserError(f'Graph {path} is empty (0 bytes): export or freeze it again.')
-  for is_binary in (True, False):
+  for is_binary in _possible_forms(data):
+    check = graph_limits.check_binary if is_binary else graph_limits.check_text
+    check(data, kind, path)
     parsed = _parse(data, kind, is_binary)
     if parsed is not None:
       return parsed, is_binary
@@ -47,6 +52,14 @@ def read_graph(path, kind=None):
     f'{path} is no {kind.__name__}, neither binary nor text ({len(data)} bytes): '
     'a graph of export_inference_graph.py or freeze_graph.py is expected.'
   )
+
+
+def _possible_forms(data):
+  """Returns whether a file may be binary: True, False, or both."""
+  if b'\0' in data:
+    return (True,)
+  # Binary without a zero is small: it has no weights.
+  return (True, False) if len(data) <= graph_limits.MAX_STRUCTURE_BYTES else (False,)
 
 
 def _parse(data, kind, is_binary):
@@ -59,10 +72,29 @@ def _parse(data, kind, is_binary):
       text_format.Parse(data.decode('utf-8'), parsed)
   except (message.DecodeError, text_format.ParseError, UnicodeDecodeError):
     return None
+  except RecursionError:  # nested more deeply than any graph
+    return None
   if kind is tf.GraphDef:
     # Other messages can pass for a GraphDef byte by byte, but not with nodes of name and op.
     return parsed if parsed.node and all(n.name and n.op for n in parsed.node) else None
   return parsed if parsed.ByteSize() else None
+
+
+def import_graph(graph_def, path):
+  """Adds a graph to TensorFlow's default graph.
+
+  Args:
+    graph_def: a tf.GraphDef that `graph_safety.check` has passed, or that is trusted.
+    path: its file, for the message.
+
+  Raises:
+    UserError: when its nodes do not fit together.
+  """
+  try:
+    tf.import_graph_def(graph_def, name='')
+  except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+    first_line = (str(error).splitlines() or [''])[0]
+    raise UserError(f'{path} is no graph that TensorFlow can use: {first_line}') from None
 
 
 def variable_nodes(graph_def):

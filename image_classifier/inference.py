@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from datasets import image_files, labels, records
-from image_classifier import clips, graph_files, sidecar
+from image_classifier import clips, graph_files, graph_safety, sidecar
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
@@ -37,7 +37,13 @@ class Classifier:
   """
 
   def __init__(
-    self, path, label_path=None, preprocessing_name=None, image_size=None, batch_size=16
+    self,
+    path,
+    label_path=None,
+    preprocessing_name=None,
+    image_size=None,
+    batch_size=16,
+    trust_graph=False,
   ):
     """Loads a graph.
 
@@ -47,20 +53,21 @@ class Classifier:
       preprocessing_name: how to prepare pictures, for a graph without a sidecar.
       image_size: side of the input in pixels, for a graph without sidecar and fixed size.
       batch_size: pictures a run; the graph's own when that is fixed. Changes no result.
+      trust_graph: whether the graph may hold any operation, even one that reads or writes files.
 
     Raises:
-      UserError: when the graph is no frozen inference graph of a known net, or the class names do
-        not fit it.
+      UserError: when the graph is no frozen inference graph of a known net, could do more than
+        compute and is not trusted, or the class names do not fit it.
     """
     graph_def, _ = graph_files.read_graph(path)
-    shape = _checked_input_shape(graph_def, path)
+    shape = _checked_input_shape(graph_def, path, trust_graph)
     facts = _facts(graph_def, path, shape, preprocessing_name, image_size)
     graph_files.check_node(graph_def, facts['logits_node'], path)
     self._fixed_batch = shape[0]
     self._num_frames = (shape[1] or clips.NUM_FRAMES) if len(shape) == 5 else None
     self._batch_size = shape[0] or batch_size
     with tf.Graph().as_default() as graph:
-      tf.import_graph_def(graph_def, name='')
+      graph_files.import_graph(graph_def, path)
       self._images = graph.get_tensor_by_name(f'{graph_files.INPUT_NODE}:0')
       self._logits = graph.get_tensor_by_name(f'{facts["logits_node"]}:0')
       self._probabilities = tf.nn.softmax(self._logits)
@@ -170,7 +177,7 @@ class Classifier:
     self.close()
 
 
-def _checked_input_shape(graph_def, path):
+def _checked_input_shape(graph_def, path, trust_graph):
   """Returns the shape of `input`; raises UserError for a graph that cannot classify pictures."""
   graph_files.refuse_training_graph(graph_def, path)
   if graph_files.INPUT_NODE not in graph_files.placeholders(graph_def):
@@ -182,6 +189,8 @@ def _checked_input_shape(graph_def, path):
     raise UserError(
       f'{path} holds no weights: put those of a checkpoint into it with freeze_graph.py first.'
     )
+  if not trust_graph:
+    graph_safety.check(graph_def, path)
   shape = graph_files.input_shape(graph_def)
   if shape is None or len(shape) not in (4, 5):
     raise UserError(
@@ -201,7 +210,7 @@ def _facts(graph_def, path, shape, preprocessing_name, image_size):
         'leave out --preprocessing_name and --image_size.'
       )
     return facts
-  facts = sidecar.recognized(graph_def)
+  facts = sidecar.recognized(graph_def, path)
   if not facts:
     raise UserError(
       f'{path} is none of the known nets, and no sidecar {sidecar.path(path)} names its logits; '

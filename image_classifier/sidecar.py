@@ -120,11 +120,15 @@ def facts_of_net(
   }
 
 
-def recognized(graph_def):
+def recognized(graph_def, file):
   """Returns what a graph without a sidecar tells of itself, {} when its net is not known.
 
   The data set's label of class 0 is not in a graph; of the nets whose published checkpoints lack
   the background class, those with ImageNet's other 1000 classes are taken for such.
+
+  Args:
+    graph_def: a tf.GraphDef that `graph_safety.check` has passed, or that is trusted.
+    file: its path, for the message when it cannot be used.
   """
   name = graph_files.recognize_net(graph_def)
   shape = graph_files.input_shape(graph_def)
@@ -132,7 +136,7 @@ def recognized(graph_def):
     return {}
   info = net_info.net_info(name)
   with tf.Graph().as_default() as graph:
-    tf.import_graph_def(graph_def, name='')
+    graph_files.import_graph(graph_def, file)
     num_classes = graph.get_tensor_by_name(f'{info.logits_node}:0').shape[-1]
   return facts_of_net(
     name,
