@@ -11,7 +11,7 @@ import stat
 import tempfile
 from typing import NamedTuple
 
-from slim_errors import UserError
+from slim_errors import UserError, unknown
 
 # ImageNet's 21,841 classes in three splits and a thousand shards make a dataset.json of 4 MB.
 MAX_JSON_BYTES = 16 * 1024**2
@@ -161,7 +161,7 @@ def check_fields(value, fields, path, fix):
     UserError: for a value that is no object, and for the first field that is not as it should be.
   """
   if not isinstance(value, dict):
-    raise UserError(f'{path} does not hold a JSON object: {fix}.')
+    raise UserError(f'{path} is not what it should be: a JSON object is expected; {fix}.')
   for name, field in fields.items():
     if name in value and not (field.is_optional and value[name] is None):
       _check_field(value[name], field, name, path, fix)
@@ -177,7 +177,7 @@ def _check_field(value, field, name, path, fix):
     wanted += ' of ' if field.kind == 'texts' else ' from '
     wanted += f'{field.low:g} to {field.high:g}' if field.high < math.inf else f'{field.low:g} up'
   if is_right and field.choices is not None and value not in field.choices:
-    is_right, wanted = False, 'one that there is'
+    raise UserError(f'{path}: {unknown(name, value, field.choices)}')
   if not is_right:
     shown = repr(value)
     shown = shown if len(shown) <= _SHOWN else f'{shown[: _SHOWN - 3]}...'

@@ -2,6 +2,7 @@
 
 import shlex
 
+import slim_text
 from datasets import conversion
 
 _WARNINGS_SHOWN = 10
@@ -17,8 +18,9 @@ def summary(result, output_dir):
     ('Ignored', value['ignored']),
   ):
     lines += [f'{title} {sum(counts.values())}' + (':' if counts else '')]
-    lines += [f'  {count:6d}  {reason}' for reason, count in _most_first(counts)]
-  lines += [f'Warning: {warning}' for warning in result.warnings[:_WARNINGS_SHOWN]]
+    lines += [f'  {count:6d}  {slim_text.shown(reason)}' for reason, count in _most_first(counts)]
+  shown = result.warnings[:_WARNINGS_SHOWN]
+  lines += [f'Warning: {slim_text.shown(warning)}' for warning in shown]
   if len(result.warnings) > _WARNINGS_SHOWN:
     lines.append(f'Warning: {len(result.warnings) - _WARNINGS_SHOWN} more like these.')
   shards = sum(len(split['shards']) for split in value['splits'].values())
@@ -28,7 +30,7 @@ def summary(result, output_dir):
     '  python train_image_classifier.py --train_dir=train_dir '
     f'--dataset_dir={shlex.quote(output_dir)}',
   ]
-  return '\n'.join(lines)
+  return slim_text.shown_lines('\n'.join(lines))
 
 
 def skipped_fraction(result):
@@ -43,9 +45,15 @@ def _table(value):
   splits = value['splits']
   rows = [['label', 'class', *splits]]
   for label, name in enumerate(value['classes']):
-    rows.append([label, name, *(split['images_per_class'][name] for split in splits.values())])
+    rows.append(
+      [
+        label,
+        slim_text.shown(name),
+        *(split['images_per_class'][name] for split in splits.values()),
+      ]
+    )
   rows.append(['', 'all', *(split['num_images'] for split in splits.values())])
-  width = max(len(name) for name in (*value['classes'], 'class'))
+  width = max(len(row[1]) for row in rows)
   return [
     f'{label!s:>5}  {name:<{width}}' + ''.join(f'  {count!s:>10}' for count in counts)
     for label, name, *counts in rows

@@ -9,12 +9,14 @@ import re
 import unicodedata
 
 import slim_files
+import slim_text
 from slim_errors import UserError
 
 LABEL_FILE = 'label.txt'
 SLIM_LABEL_FILE = 'labels.txt'
 BACKGROUND = 'background'
-_ID_AND_NAME = re.compile(r'\d+:.*', re.DOTALL)
+_ID_AND_NAME = re.compile(r'\d{1,9}:.*', re.DOTALL)
+_MAX_BYTES = 16 * 1024**2  # of a label file; ImageNet's longest list of 21,841 names has 1 MB
 
 
 def normalized(name):
@@ -143,6 +145,7 @@ def describe_base(dataset, labels_offset=0):
     labels_offset: what training takes off every label.
   """
   names = dataset.labels_to_names or dict(enumerate(class_names(dataset)))
+  names = {label: slim_text.shown(name) for label, name in names.items()}
   smallest = getattr(dataset, 'smallest_label', None)
   base = base_of(dataset)
   sentence = f'Labels count from {base} ({names.get(base)}) to {max(names)} ({names[max(names)]})'
@@ -183,10 +186,11 @@ def write_numbered_file(path, labels_to_names):
 
 def _lines(path):
   try:
-    with open(path, encoding='utf-8-sig', newline='') as file:
-      text = file.read()
+    text = slim_files.read_bytes(path, _MAX_BYTES).decode('utf-8-sig')
   except UnicodeDecodeError:
     raise UserError(f'{path} is not UTF-8 text: save it as UTF-8.') from None
+  except ValueError as error:
+    raise UserError(f'{path} cannot be read ({error}): name a file of class names.') from None
   except OSError as error:
     raise UserError(f'{path} cannot be read ({error.strerror}).') from None
   # Not splitlines(), which would cut names at other Unicode separators.

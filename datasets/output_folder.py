@@ -9,6 +9,7 @@ import os
 import shutil
 
 import slim_files
+import slim_text
 from datasets import manifest, shard_names
 from slim_errors import UserError
 
@@ -92,10 +93,8 @@ def write_skipped(folder, skipped):
   rows = csv.writer(text)
   rows.writerow(['file', 'reason'])
   for name, reason in sorted(skipped.items()):
-    # A spreadsheet would run a name that starts like a formula.
-    rows.writerow([f'./{name}' if name[0] in '=+-@\t\r' else name, reason])
-  data = text.getvalue().encode('utf-8', 'backslashreplace')
-  slim_files.write_atomically(os.path.join(folder, SKIPPED_FILE), data)
+    rows.writerow([slim_text.csv_cell(name), slim_text.csv_cell(reason)])
+  slim_files.write_atomically(os.path.join(folder, SKIPPED_FILE), text.getvalue())
 
 
 def publish(output_dir, partial):

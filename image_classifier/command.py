@@ -15,6 +15,7 @@ import traceback
 
 from absl import flags as absl_flags
 
+import slim_text
 from slim_errors import RunError, UserError, unknown
 
 EXIT_DONE, EXIT_LEFT_OUT, EXIT_USAGE, EXIT_FAULT = 0, 1, 2, 3
@@ -81,7 +82,9 @@ def run(doc, flag_values, main, argv=None, takes_files=False):
     if flags.help or flags.helpfull:
       print(help_text(doc, flags), flush=True)
       return EXIT_DONE
-    logging.getLogger('tensorflow').setLevel(_LEVELS[max(-1, min(1, flags.v))])
+    logger = logging.getLogger('tensorflow')
+    logger.setLevel(_LEVELS[max(-1, min(1, flags.v))])
+    logger.addFilter(_harmless)
     return (main(flags, files) if takes_files else main(flags)) or EXIT_DONE
   except UserError as error:
     return _report(error, EXIT_USAGE, debug)
@@ -95,6 +98,17 @@ def run(doc, flag_values, main, argv=None, takes_files=False):
     return EXIT_DONE
   except Exception as error:  # whatever else happens is a fault while running
     return _report(error, EXIT_FAULT, debug)
+
+
+def _harmless(record):
+  """Makes a message, and the texts it is given, harmless on a terminal; a filter of logging."""
+  record.msg = slim_text.shown_lines(str(record.msg))
+  if isinstance(record.args, tuple):
+    record.args = tuple(
+      slim_text.shown(value) if isinstance(value, (str, Exception)) else value
+      for value in record.args
+    )
+  return True
 
 
 _LEVELS = {-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}
@@ -114,10 +128,12 @@ def python_messages(verbosity, stream, style=logging.BASIC_FORMAT):
   handler.setFormatter(logging.Formatter(style))
   level = root.level
   root.addHandler(handler)
+  root.addFilter(_harmless)  # not the handler's: tqdm puts its own in its place
   root.setLevel(logging.WARNING if verbosity < 0 else logging.INFO)
   try:
     yield
   finally:
+    root.removeFilter(_harmless)
     root.removeHandler(handler)
     root.setLevel(level)
 
@@ -141,7 +157,7 @@ def _report(error, code, debug):
   if code == EXIT_FAULT and not isinstance(error, RunError):
     first_line = (message.strip().splitlines() or [''])[0]
     message = f'{type(error).__name__}: {first_line} (--debug shows where it happened)'
-  print(f'error: {message}', file=sys.stderr)
+  print(f'error: {slim_text.shown_lines(message)}', file=sys.stderr)
   return code
 
 

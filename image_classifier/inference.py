@@ -69,7 +69,7 @@ class Classifier:
     with tf.Graph().as_default() as graph:
       graph_files.import_graph(graph_def, path)
       self._images = graph.get_tensor_by_name(f'{graph_files.INPUT_NODE}:0')
-      self._logits = graph.get_tensor_by_name(f'{facts["logits_node"]}:0')
+      self._logits = _logits_of(graph, facts['logits_node'], path)
       self._probabilities = tf.nn.softmax(self._logits)
       self._build_preprocessing(facts)
       self._session = tf.Session(graph=graph)
@@ -200,6 +200,17 @@ def _checked_input_shape(graph_def, path, trust_graph):
   return shape
 
 
+def _logits_of(graph, node, path):
+  """Returns the tensor of a graph's logits, [batch, classes]; UserError when it is none."""
+  try:
+    tensor = graph.get_tensor_by_name(f'{node}:0')
+  except (KeyError, ValueError):  # an operation without results
+    tensor = None
+  if tensor is None or not tensor.dtype.is_floating or tensor.shape.rank != 2:
+    raise UserError(f'{path}: {node} is no list of scores, one a class, for each picture.')
+  return tensor
+
+
 def _facts(graph_def, path, shape, preprocessing_name, image_size):
   """Returns the sidecar, or the same facts of the recognised net with what the user gave."""
   facts = sidecar.read(path)
@@ -208,6 +219,12 @@ def _facts(graph_def, path, shape, preprocessing_name, image_size):
       raise UserError(
         f'{sidecar.path(path)} says how pictures are prepared: '
         'leave out --preprocessing_name and --image_size.'
+      )
+    known = facts['image_size'], facts['image_size'], 1 if facts['use_grayscale'] else 3
+    if any(size not in (None, wanted) for size, wanted in zip(shape[-3:], known, strict=True)):
+      raise UserError(
+        f'{sidecar.path(path)} speaks of pictures of {list(known)}, and {path} takes {shape[-3:]}: '
+        'make the graph again.'
       )
     return facts
   facts = sidecar.recognized(graph_def, path)

@@ -1,9 +1,9 @@
 """Printing predictions: the lines of the old tool, JSON or CSV."""
 
 import csv
-import json
 import os
 
+import slim_text
 from image_classifier.inference import Prediction
 
 _COLUMNS = ('file', 'rank', 'class', 'probability', 'logit', 'error')
@@ -22,12 +22,12 @@ def write(kind, stream, files, results, num_top=None):
   Returns:
     The number of pictures that could not be read.
   """
-  pairs = ((_shown(file), result) for file, result in zip(files, results, strict=True))
+  pairs = ((_readable(file), result) for file, result in zip(files, results, strict=True))
   return _WRITERS[kind](stream, pairs, num_top, len(files))
 
 
-def _shown(file):
-  """Returns a path that can be printed, whatever bytes it holds."""
+def _readable(file):
+  """Returns a path as a text that can be encoded, whatever bytes it holds."""
   return os.fsencode(file).decode('utf-8', 'backslashreplace')
 
 
@@ -42,12 +42,12 @@ def _write_text(stream, pairs, num_top, num_files):
   for file, result in pairs:
     if not isinstance(result, Prediction):
       num_errors += 1
-      print(f'{file}: error: {result}', file=stream)
+      print(slim_text.shown(f'{file}: error: {result}'), file=stream)
       continue
     if num_files > 1:
-      print(f'{file}:', file=stream)
+      print(slim_text.shown(f'{file}:'), file=stream)
     for name, _, logit in _rows(result, num_top):
-      print(f'{name} (score = {logit:.5f})', file=stream)
+      print(slim_text.shown(f'{name} (score = {logit:.5f})'), file=stream)
   return num_errors
 
 
@@ -63,7 +63,7 @@ def _write_json(stream, pairs, num_top, num_files):
       entries.append({'file': file, 'predictions': rows})
     else:
       entries.append({'file': file, 'error': str(result)})
-  print(json.dumps(entries, ensure_ascii=False, indent=2), file=stream)
+  print(slim_text.json_text(entries), file=stream)
   return sum('error' in entry for entry in entries)
 
 
@@ -73,11 +73,13 @@ def _write_csv(stream, pairs, num_top, num_files):
   writer.writerow(_COLUMNS)
   num_errors = 0
   for file, result in pairs:
+    file = slim_text.csv_cell(file)
     if not isinstance(result, Prediction):
       num_errors += 1
-      writer.writerow([file, '', '', '', '', result])
+      writer.writerow([file, '', '', '', '', slim_text.csv_cell(str(result))])
       continue
     for rank, (name, probability, logit) in enumerate(_rows(result, num_top), 1):
+      name = slim_text.csv_cell(name)
       writer.writerow([file, rank, name, f'{probability:.9g}', f'{logit:.9g}', ''])
   return num_errors
 

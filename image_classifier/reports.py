@@ -1,7 +1,7 @@
 """What an evaluation leaves behind: old lines, a summary, JSON, CSV and the confusion matrix drawn.
 
-Every file is written atomically. In the CSV files a text that a spreadsheet would take for a
-formula (it starts with = + - @, a tab or a carriage return) has an apostrophe put before it.
+Every file is written atomically. slim_text makes names harmless where they are shown: on the
+terminal, in the CSV files, where no spreadsheet takes them for formulas, and in the drawing.
 """
 
 import csv
@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import slim_files
+import slim_text
 from image_classifier import metrics
 
-_FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
 _MANY_CLASSES = 30  # beyond, the summary shows only the classes of lowest F1
 _LOWEST = 10
 
@@ -123,15 +123,19 @@ def summary(figures, eval_dir):
   lines += _listed(
     'Worst confusions (truth -> prediction)',
     [
-      f'{row["truth"]} -> {row["prediction"]}: {row["count"]} of {row["count_of_truth"]}'
+      slim_text.shown(
+        f'{row["truth"]} -> {row["prediction"]}: {row["count"]} of {row["count_of_truth"]}'
+      )
       for row in figures['worst_confusions'][:5]
     ],
   )
   lines += _listed(
     'Surest mistakes (truth -> prediction)',
     [
-      f'{row["file"] or "(no file name)"}: {row["truth"]} -> {row["prediction"]}, '
-      f'probability {row["probability"]:.4f}'
+      slim_text.shown(
+        f'{row["file"] or "(no file name)"}: {row["truth"]} -> {row["prediction"]}, '
+        f'probability {row["probability"]:.4f}'
+      )
       for row in figures['confident_mistakes'][:5]
     ],
   )
@@ -153,6 +157,7 @@ def _class_table(figures):
   if len(rows) > _MANY_CLASSES:
     present = [row for row in rows if row['count']]
     shown = sorted(present, key=lambda row: row['f1'])[:_LOWEST]
+  shown = [{**row, 'name': slim_text.shown(row['name'])} for row in shown]
   width = max(5, *(_width(row['name']) for row in [*shown, {'name': 'macro average'}]))
   header = f'{"class":{width}}  precision  recall      F1  images'
   lines = [header]
@@ -178,12 +183,10 @@ def _width(text):
 
 def _write_csv(path, rows):
   text = io.StringIO(newline='')
-  csv.writer(text, lineterminator='\n').writerows([[_safe(cell) for cell in row] for row in rows])
+  csv.writer(text, lineterminator='\n').writerows(
+    [[slim_text.csv_cell(cell) for cell in row] for row in rows]
+  )
   slim_files.write_atomically(path, text.getvalue())
-
-
-def _safe(cell):
-  return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 
 def draw_confusion_matrix(matrix, class_names):
@@ -197,6 +200,7 @@ def draw_confusion_matrix(matrix, class_names):
   Returns:
     A PIL RGB image.
   """
+  class_names = [slim_text.shown(name) for name in class_names]
   font = _font(class_names)
   names = [_label(font, i, name) for i, name in enumerate(class_names)]
   widest_count = math.ceil(font.getlength(str(matrix.max()))) + 8

@@ -1,12 +1,12 @@
 """run.json: what a train_dir was trained with, so that later commands need not be told."""
 
 import importlib.metadata
-import json
 import os
 import platform
 
 import slim_files
 from slim_errors import UserError
+from slim_files import Field
 
 FILE_NAME = 'run.json'
 # What makes two runs the same run: a train_dir is resumed only when all of these agree.
@@ -20,18 +20,40 @@ IDENTITY = (
   'data_fingerprint',
 )
 
+# What later commands take from a record; that a name is known is for those to say who look it up.
+_FIELDS = {
+  'model_name': Field('text'),
+  'num_classes': Field('whole number', 1, 10**6),
+  'class_names': Field('texts', 1, 10**6),
+  'labels_offset': Field('whole number', 0, 10**6),
+  'image_size': Field('whole number', 1, 10**5),
+  'use_grayscale': Field('true or false'),
+  'preprocessing_name': Field('text'),
+  'moving_average_decay': Field('number', 0, 1, is_optional=True),
+  'data_fingerprint': Field('text', is_optional=True),
+  'dataset_dir': Field('text', is_optional=True),
+  'dataset_name': Field('text', is_optional=True),
+}
+
 
 def read(train_dir):
-  """Returns the record of a train_dir as a dict, None when there is none."""
+  """Returns the record of a train_dir as a dict, None when there is none.
+
+  Raises:
+    UserError: when it is damaged, or a field of it is not what it should be.
+  """
   path = os.path.join(train_dir, FILE_NAME)
   try:
     record = slim_files.read_json(path)
   except (FileNotFoundError, NotADirectoryError):
     return None
-  except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+  except (OSError, ValueError) as error:
     raise UserError(f'{path} cannot be read: {error}.') from None
-  if not isinstance(record, dict):
-    raise UserError(f'{path} is not a run record: a JSON object is expected.')
+  fix = 'restore it, or train into another folder'
+  slim_files.check_fields(record, _FIELDS, path, fix)
+  names, num_classes = record.get('class_names'), record.get('num_classes')
+  if names and num_classes not in (None, len(names)):
+    raise UserError(f'{path}: num_classes is {num_classes}, of {len(names)} class_names; {fix}.')
   return record
 
 

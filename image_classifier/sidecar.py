@@ -6,9 +6,34 @@ from nets import net_info
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
+from slim_files import Field
 
 _FORMAT_VERSION = 1
 _IMAGENET_WITHOUT_BACKGROUND = 1000
+# Pixels a side, beyond which a picture is larger than any net takes.
+_MAX_SIDE = 4096
+_FIELDS = {
+  'model_name': Field('text', is_optional=True),
+  'num_classes': Field('whole number', 1, 10**6),
+  'labels_offset': Field('whole number', 0, 10**6),
+  'class_names': Field('texts', 1, 10**6, is_optional=True),
+  'input_node': Field('text', choices=(graph_files.INPUT_NODE,)),
+  'logits_node': Field('text', is_optional=True),
+  'softmax_node': Field('text', is_optional=True),
+  'output_nodes': Field('texts', 1, 1000),
+  'image_size': Field('whole number', 1, _MAX_SIDE),
+  'use_grayscale': Field('true or false'),
+  'num_frames': Field('whole number', 1, 10**4, is_optional=True),
+  'preprocessing_name': Field('text', choices=preprocessing_factory.preprocessing_fn_map),
+  'preprocessing': Field('object'),
+  'is_training': Field('true or false'),
+  'step': Field('whole number', 0, 2**63 - 1, is_optional=True),
+  'moving_average_decay': Field('number', 0, 1, is_optional=True),
+  'data_fingerprint': Field('text', is_optional=True),
+  'checkpoint': Field('text'),
+  'checkpoint_sha256': Field('text'),
+  'moving_averages': Field('true or false'),
+}
 # Whoever names its logits must say how pictures are prepared for them.
 _TO_CLASSIFY = ('preprocessing_name', 'image_size', 'use_grayscale', 'labels_offset')
 
@@ -42,14 +67,14 @@ def read(file):
     raise UserError(
       f'{path(file)} cannot be read ({error}): make the graph again, or move the file away.'
     ) from None
-  if not isinstance(facts, dict):
-    raise UserError(f'{path(file)} is no sidecar: a JSON object is expected.')
+  slim_files.check_fields(facts, {}, path(file), 'make the graph again')
   version = facts.get('format_version', _FORMAT_VERSION)
   if version != _FORMAT_VERSION:
     raise UserError(
       f'{path(file)} has format_version {version}, and this program reads {_FORMAT_VERSION}: '
       'make the graph again.'
     )
+  slim_files.check_fields(facts, _FIELDS, path(file), 'make the graph again')
   missing = [key for key in _TO_CLASSIFY if facts.get('logits_node') and key not in facts]
   if missing:
     raise UserError(f'{path(file)} lacks {", ".join(missing)}: make the graph again.')

@@ -385,7 +385,7 @@ def test_formulas_are_harmless_in_skipped_csv(tmp_path):
   _fill(tmp_path / 'cat', 3)
   (tmp_path / '=cmd' / 'bad.jpg').write_bytes(b'')
   _convert(tmp_path)
-  assert _skipped(tmp_path) == {'./=cmd/bad.jpg': 'empty file'}
+  assert _skipped(tmp_path) == {"'=cmd/bad.jpg": 'empty file'}
 
 
 def test_max_skipped_fraction_and_strict(flat, capfd):

@@ -24,7 +24,7 @@ COMMANDS = (
 )
 # A module may import what stands in a lower layer, and its own package; nothing beside it.
 LAYERS = (
-  ('slim_compat', 'slim_errors', 'slim_files'),
+  ('slim_compat', 'slim_errors', 'slim_files', 'slim_text'),
   ('datasets', 'nets', 'preprocessing'),
   ('image_classifier',),
   COMMANDS,
