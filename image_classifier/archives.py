@@ -10,6 +10,7 @@ import gzip
 import os
 import posixpath
 import shutil
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -25,6 +26,7 @@ MAX_BYTES = 64 * 1024**3  # all files together
 # and weights come in is far from it, and a small archive may be of text.
 _MAX_RATIO, _SMALL = 200, 64 * 1024**2
 _BLOCK = 1024**2  # bytes copied at a time
+_MAX_HEADER = 1024**2  # bytes of a long name or of notes on a member; tarfile reads them as a whole
 _DAMAGED = (
   tarfile.TarError,
   zipfile.BadZipFile,
@@ -32,6 +34,9 @@ _DAMAGED = (
   EOFError,
   NotImplementedError,  # zipfile's word for what came after it
   OSError,  # gzip's own; those of the disk are told apart by their number
+  struct.error,  # zipfile's of a field that is cut short
+  UnicodeDecodeError,  # zipfile's of a name
+  OverflowError,
 )
 
 
@@ -110,7 +115,7 @@ def _tar_members(archive, limits):
     with tarfile.open(fileobj=counted, mode='r|', tarinfo=_StrictInfo) as file:
       for info in iter(file.next, None):
         path = _safe_path(archive, info.name)
-        if not (info.isreg() or info.isdir()):
+        if not (info.isreg() or info.isdir()) or info.size < 0:
           raise UserError(f'{archive} holds {info.name!r}, no plain file: not extracted.')
         if path:
           read = functools.partial(file.extractfile, info) if info.isreg() else None
@@ -122,6 +127,13 @@ def _tar_members(archive, limits):
 
 class _StrictInfo(tarfile.TarInfo):
   """A header that must be sound: tarfile takes the first that is not for the archive's end."""
+
+  @classmethod
+  def frombuf(cls, buf, encoding, errors):
+    info = super().frombuf(buf, encoding, errors)
+    if info.size < 0 or (info.type not in tarfile.REGULAR_TYPES and info.size > _MAX_HEADER):
+      raise tarfile.InvalidHeaderError(f'a header of {info.size} bytes')
+    return info
 
   @classmethod
   def fromtarfile(cls, tarfile_):

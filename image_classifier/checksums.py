@@ -2,9 +2,13 @@
 
 import hashlib
 import os
+import re
 
 import slim_files
+from slim_errors import UserError
 
+_MAX_RECORD = 4096  # bytes of a file that holds one checksum
+_DIGEST = re.compile('[0-9a-fA-F]{64}')
 _BLOCK = 1024**2  # bytes read at a time
 
 
@@ -18,14 +22,22 @@ def of(path):
 
 
 def known(path, given=None):
-  """Returns the SHA-256 that a file must have: the given one, else the recorded one, else None."""
+  """Returns the SHA-256 that a file must have: the given one, else the recorded one, else None.
+
+  Raises:
+    UserError: when what is recorded is no SHA-256.
+  """
   if given is not None:
     return given.lower()
   try:
-    with open(record_path(path), encoding='utf-8') as file:
-      return (file.read().split() or [None])[0]
+    digest = slim_files.read_bytes(record_path(path), _MAX_RECORD).decode('ascii').split()[0]
   except FileNotFoundError:
     return None
+  except (ValueError, IndexError):
+    digest = ''
+  if not _DIGEST.fullmatch(digest):
+    raise UserError(f'{record_path(path)} holds no SHA-256: delete it, or write one.')
+  return digest.lower()
 
 
 def source(path, given=None):

@@ -93,6 +93,14 @@ def describe_size(num_bytes):
   return f'{num_bytes} bytes'
 
 
+def _is_note(value):
+  """Whether a JSON value is what `_Download` notes of a file on its way."""
+  kinds = {'url': str, 'validator': str, 'size': (int, type(None))}
+  return isinstance(value, dict) and all(
+    key in value and isinstance(value[key], kind) for key, kind in kinds.items()
+  )
+
+
 class _Broken(Exception):
   """A connection that ended before the file did; trying again may help."""
 
@@ -114,8 +122,8 @@ class _Download:
       note = slim_files.read_json(self.note)
     except (OSError, ValueError):
       note = {}
-    if isinstance(note, dict) and note.get('url') == self.url and note.get('validator'):
-      self._validator, self.size = note['validator'], note.get('size')
+    if _is_note(note) and note['url'] == self.url:
+      self._validator, self.size = note['validator'], note['size']
     else:
       self._start_over()
 
@@ -171,9 +179,9 @@ class _Download:
       self._start_over()
       self._validator = web.validator(response)
       length = response.headers.get('Content-Length')
-      if length is None and not response.chunked:
+      if not response.chunked and not (length or '').isdecimal():
         raise RunError(f'{self.url} comes without its size, so that a cut would go unnoticed.')
-      self._take_size(int(length) if length is not None else None)
+      self._take_size(None if response.chunked else int(length))
     slim_files.write_json(
       self.note, {'url': self.url, 'validator': self._validator, 'size': self.size}
     )
@@ -223,6 +231,10 @@ class _Download:
         if self.size is None and received > self._max_bytes:
           self._start_over()
           self._check_limit(received)
+        if self.size is not None and received > self.size:
+          size = self.size
+          self.forget()
+          raise RunError(f'{self.url} sends more than the {size} bytes it has: it is not kept.')
         self._write(block)
         bar.update(len(block))
     if self.size is not None and received < self.size:
