@@ -4,6 +4,7 @@ import glob
 import os
 import re
 
+from image_classifier import run_record
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -61,7 +62,7 @@ def missing_parts(prefix):
 def damage(prefix):
   """Returns what is wrong with the content of a complete checkpoint, in words, '' for nothing.
 
-  Reads all of it: TensorFlow keeps a checksum of every tensor and of the index.
+  Reads all of it: TensorFlow keeps a checksum of every tensor and of every block of the index.
   """
   try:
     reader = tf.train.load_checkpoint(prefix)
@@ -72,11 +73,20 @@ def damage(prefix):
   return ''
 
 
-def _other_step(prefix):
-  """Returns in words that a checkpoint is of another step than its name says, '' when it is not."""
+def saved_step(prefix):
+  """Returns the step that an undamaged checkpoint is of: by its content, else by its name, else 0.
+
+  The two differ in checkpoints of slim.learning.train, which saved while it trained.
+  """
   reader = tf.train.load_checkpoint(prefix)
-  step = reader.get_tensor(_STEP) if reader.has_tensor(_STEP) else None
-  return '' if step in (None, step_of(prefix)) else f'it is of step {step} by its content'
+  return int(reader.get_tensor(_STEP)) if reader.has_tensor(_STEP) else step_of(prefix) or 0
+
+
+def _other_step(prefix):
+  """Returns in words that a checkpoint of this project bears the name of another step, or ''."""
+  is_own = os.path.exists(os.path.join(os.path.dirname(prefix), run_record.FILE_NAME))
+  step = saved_step(prefix)
+  return f'it is of step {step} by its content' if is_own and step != step_of(prefix) else ''
 
 
 def _what_is_in(folder):
@@ -87,20 +97,12 @@ def _what_is_in(folder):
   return shown or 'nothing'
 
 
-def latest(folder):
-  """Returns the prefix of the newest complete checkpoint of a run, or None.
-
-  It may be damaged: `newest_intact` is for those who will read it.
-  """
-  return next((prefix for prefix in _newest_first(folder) if not missing_parts(prefix)), None)
-
-
 def newest_intact(folder):
   """Returns the prefix of the newest checkpoint of a run that can be read, or None.
 
   Says, for every newer one, what is wrong with it.
   """
-  for prefix in _newest_first(folder):
+  for prefix in reversed(oldest_first(folder)):
     problem = missing_parts(prefix) or damage(prefix) or _other_step(prefix)
     if not problem:
       return prefix
@@ -108,24 +110,33 @@ def newest_intact(folder):
   return None
 
 
-def _newest_first(folder):
-  """Returns the prefixes of a folder's checkpoints, complete or not.
+def oldest_first(folder):
+  """Returns the prefixes of a folder's checkpoints, complete or not, the newest last.
 
-  The folder's `checkpoint` file says which is newest; its paths count by their base names, so that
-  a moved folder still works. Without that file the highest step counts.
+  The folder's `checkpoint` file says which those are; others, by their steps, are older.
   """
   by_step = sorted(
     (_PART.sub('', path) for path in glob.glob(f'{glob.escape(folder)}/*.index')),
     key=lambda prefix: step_of(prefix) or 0,
   )
-  return list(reversed(listed(folder) or by_step))
+  named = listed(folder)
+  return [*(prefix for prefix in by_step if prefix not in named), *named]
 
 
 def listed(folder):
-  """Returns the prefixes that the folder's `checkpoint` file lists, oldest first."""
-  state = tf.train.get_checkpoint_state(folder)
-  paths = state.all_model_checkpoint_paths if state else []
-  return [os.path.join(folder, os.path.basename(path)) for path in paths]
+  """Returns the prefixes that the folder's `checkpoint` file lists, the newest last.
+
+  They count by their base names, so that a moved folder still works.
+  """
+  try:
+    state = tf.train.get_checkpoint_state(folder)
+  except ValueError:  # empty, or not text
+    state = None
+  if state is None:
+    return []
+  paths, newest = list(state.all_model_checkpoint_paths), state.model_checkpoint_path
+  older = paths[: paths.index(newest)] if newest in paths else paths
+  return [os.path.join(folder, os.path.basename(path)) for path in (*older, newest)]
 
 
 def step_of(prefix):

@@ -16,28 +16,54 @@ class MetricsLog:
   def __init__(self, train_dir, first_step):
     self._path = os.path.join(train_dir, FILE_NAME)
     self._waiting = []
+    self._size = _size_of_lines(self._path, first_step)
     if os.path.exists(self._path):
-      kept = [line for line in _lines(self._path) if json.loads(line)['step'] <= first_step]
-      slim_files.write_atomically(self._path, ''.join(kept))
+      os.truncate(self._path, self._size)  # which a full disk allows
 
   def add(self, **values):
-    """Adds a line; with a full disk it waits for the next call."""
+    """Adds a line; with a full disk it waits for the next one, or for `sync`."""
     self._waiting.append(json.dumps(values) + '\n')
-    size = os.path.getsize(self._path) if os.path.exists(self._path) else 0
+    self._write()
+
+  def sync(self):
+    """Returns when all lines are on the disk, as far as there is room."""
+    if self._waiting:
+      self._write()
+    if os.path.exists(self._path):
+      slim_files.sync(self._path)
+
+  def _write(self):
+    content = ''.join(self._waiting).encode()
     try:
-      with open(self._path, 'a', encoding='utf-8') as file:
-        file.write(''.join(self._waiting))
+      with open(self._path, 'ab') as file:
+        file.write(content)
     except OSError as error:
       if not saving.is_disk_full(error):
         raise
-      os.truncate(self._path, size)
+      if os.path.exists(self._path):
+        os.truncate(self._path, self._size)
       message = '%s cannot be written, the disk is full: its lines wait for room.'
       tf.logging.log_first_n(tf.logging.WARNING, message, 1, self._path)
     else:
+      self._size += len(content)
       self._waiting.clear()
 
 
-def _lines(path):
-  """Returns the lines of the file without one that a crash has cut."""
-  with open(path, encoding='utf-8') as file:
-    return [line for line in file if line.endswith('\n')]
+def _size_of_lines(path, last_step):
+  """Returns how many bytes of the file are whole lines of steps up to `last_step`."""
+  size = 0
+  if os.path.exists(path):
+    with open(path, 'rb') as file:
+      for line in file:
+        if not (line.endswith(b'\n') and _step(line) <= last_step):
+          break
+        size += len(line)
+  return size
+
+
+def _step(line):
+  """Returns the step of a line; one that a power cut has spoilt is after all steps."""
+  try:
+    return json.loads(line)['step']
+  except (ValueError, KeyError, TypeError):
+    return float('inf')

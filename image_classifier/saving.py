@@ -1,8 +1,16 @@
-"""Saving a run so that, whatever happens, its newest checkpoint is whole and on the disk."""
+"""Saving a run so that, whatever happens, its newest checkpoint is whole and on the disk.
 
+A checkpoint and the file `checkpoint` that names it are written into a folder of their own, read
+back and synced; then they are renamed into the train_dir, the index last. From then on the
+checkpoint exists: what is left to do, a start after a crash does. Before, a crash leaves nothing.
+"""
+
+import contextlib
 import errno
 import glob
+import itertools
 import os
+import re
 import shutil
 
 from google.protobuf import text_format
@@ -15,76 +23,84 @@ from slim_errors import RunError
 _STAGING_FOLDER = '.saving'
 _POINTER_FILE = 'checkpoint'
 _NO_SPACE = ('No space left', 'Disk quota exceeded')
+# Temporary files of slim_files.write_atomically.
+_TEMPORARY_FILE = re.compile(r'\.(run\.json|graph\.pbtxt)\.\w{8}')
 
 
 class CheckpointWriter:
   """Writes the checkpoints `model.ckpt-STEP` of one run and keeps the newest of them.
 
-  A checkpoint is written into a folder of its own, read back, synced and renamed; only then does
-  the file `checkpoint` name it. What an earlier run of the train_dir has left is kept and rotated
-  as if this one had written it.
+  What an earlier process of the run has left is kept and rotated as if this one had written it.
   """
 
-  def __init__(self, session, saver, train_dir, num_kept):
-    """Takes a session, a tf.train.Saver without rotation, the folder, and how many to keep."""
+  def __init__(self, session, saver, train_dir, resumed, num_kept):
+    """Starts where a run starts.
+
+    Args:
+      session, saver: what to save, and a tf.train.Saver without rotation.
+      train_dir: folder of the checkpoints.
+      resumed: prefix of the checkpoint in it that the run goes on from, or None; newer ones are
+        damaged.
+      num_kept: how many checkpoints stay.
+    """
     self._session, self._saver = session, saver
     self._train_dir, self._num_kept = train_dir, num_kept
-    listed = checkpoints.listed(train_dir)
-    self._kept = [prefix for prefix in listed if not checkpoints.missing_parts(prefix)]
+    self._staging = os.path.join(train_dir, _STAGING_FOLDER)
+    self._kept = []
+    if resumed:
+      older = itertools.takewhile(lambda prefix: prefix != resumed, checkpoints.listed(train_dir))
+      self._kept = [*(prefix for prefix in older if not checkpoints.missing_parts(prefix)), resumed]
     self._meta_graph = None
+
+  @property
+  def newest(self):
+    """The prefix of the newest checkpoint, None before the first."""
+    return self._kept[-1] if self._kept else None
 
   def save(self, step):
     """Saves all variables as of `step`; when the disk is full, at the price of old checkpoints.
 
     Raises:
-      RunError: it cannot be saved; the checkpoints there are stay as they are.
+      RunError: it cannot be saved; the newest checkpoint there is stays as it is.
     """
     tf.logging.info('Saving checkpoint to path %s', os.path.join(self._train_dir, 'model.ckpt'))
     while True:
       try:
         return self._save(step)
       except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(self._staging(), ignore_errors=True)
+        with contextlib.suppress(OSError):
+          recover(self._train_dir)
         if not (is_disk_full(error) and self._free_oldest()):
           raise self._failed(step, error) from None
 
   def _save(self, step):
-    staging = self._staging()
-    shutil.rmtree(staging, ignore_errors=True)
-    os.mkdir(staging)
+    shutil.rmtree(self._staging, ignore_errors=True)
+    os.mkdir(self._staging)
     written = self._saver.save(
       self._session,
-      os.path.join(staging, 'model.ckpt'),
+      os.path.join(self._staging, 'model.ckpt'),
       global_step=step,
       write_meta_graph=False,
       write_state=False,
     )
-    with open(f'{written}.meta', 'wb') as file:
-      file.write(self._serialized_meta_graph())
+    _write(f'{written}.meta', self._serialized_meta_graph())
     problem = checkpoints.damage(written)
     if problem:
       raise OSError(errno.EIO, f'what was written cannot be read back, {problem}')
     prefix = os.path.join(self._train_dir, os.path.basename(written))
-    _move(staging, self._train_dir)
-    self._kept = [*(kept for kept in self._kept if kept != prefix), prefix]
-    self._write_pointer(self._kept[-self._num_kept :])
-    while len(self._kept) > self._num_kept:
-      _delete(self._kept.pop(0))
-
-  def _staging(self):
-    return os.path.join(self._train_dir, _STAGING_FOLDER)
+    kept = [*(other for other in self._kept if other != prefix), prefix][-self._num_kept :]
+    names = [os.path.basename(prefix) for prefix in kept]
+    state = tf.train.generate_checkpoint_state_proto('', names[-1], names)
+    _write(os.path.join(self._staging, _POINTER_FILE), text_format.MessageToString(state).encode())
+    _move(self._staging, self._train_dir)
+    self._kept = kept
+    _finish(self._staging, self._train_dir)
 
   def _serialized_meta_graph(self):
     """Returns the content of a .meta file, which is the same for all checkpoints of a run."""
     if self._meta_graph is None:
       self._meta_graph = self._saver.export_meta_graph().SerializeToString()
     return self._meta_graph
-
-  def _write_pointer(self, prefixes):
-    names = [os.path.basename(prefix) for prefix in prefixes]
-    state = tf.train.generate_checkpoint_state_proto('', names[-1], names)
-    path = os.path.join(self._train_dir, _POINTER_FILE)
-    slim_files.write_atomically(path, text_format.MessageToString(state))
 
   def _free_oldest(self):
     """Deletes the oldest checkpoint unless it is the only one; returns whether it did."""
@@ -97,11 +113,32 @@ class CheckpointWriter:
 
   def _failed(self, step, error):
     reason = getattr(error, 'strerror', None) or str(error).strip().splitlines()[0]
-    left = f'{self._kept[-1]} is the last good one' if self._kept else 'there is none before it'
+    fix = 'mend that'
+    if is_disk_full(error):
+      reason, fix = 'the disk is full', 'make room there'
+    left = f'{self.newest} is the last good one' if self.newest else 'there is none before it'
     return RunError(
       f'The checkpoint of step {step} cannot be saved in {self._train_dir} ({reason}); {left}: '
-      'make room there and give the same command again.'
+      f'{fix} and give the same command again.'
     )
+
+
+def recover(train_dir):
+  """Ends or undoes the save during which an earlier process of the run died, if it did.
+
+  The train_dir must be locked.
+  """
+  staging = os.path.join(train_dir, _STAGING_FOLDER)
+  names = os.listdir(staging) if os.path.isdir(staging) else []
+  indexes = [name for name in names if name.endswith('.index')]
+  if _POINTER_FILE in names and not indexes:
+    _finish(staging, train_dir)
+  for name in indexes:  # its data may have been renamed already
+    if not os.path.exists(os.path.join(train_dir, name)):
+      _delete(os.path.join(train_dir, name.removesuffix('.index')))
+  shutil.rmtree(staging, ignore_errors=True)
+  for name in filter(_TEMPORARY_FILE.fullmatch, os.listdir(train_dir)):
+    os.unlink(os.path.join(train_dir, name))
 
 
 def is_disk_full(error):
@@ -111,19 +148,36 @@ def is_disk_full(error):
   return any(text in str(error) for text in _NO_SPACE)
 
 
+def _write(path, content):
+  with open(path, 'wb') as file:
+    file.write(content)
+
+
 def _move(staging, folder):
-  """Syncs and renames the files of a checkpoint, its index last: without one it does not exist."""
+  """Syncs all files and renames those of the checkpoint, its index last: it exists with that."""
   names = sorted(os.listdir(staging), key=lambda name: name.endswith('.index'))
   for name in names:
     slim_files.sync(os.path.join(staging, name))
+  slim_files.sync(staging)
   for name in names:
-    os.replace(os.path.join(staging, name), os.path.join(folder, name))
+    if name != _POINTER_FILE:
+      os.replace(os.path.join(staging, name), os.path.join(folder, name))
+  slim_files.sync(folder)
+
+
+def _finish(staging, folder):
+  """Deletes the checkpoints before those that the new `checkpoint` lists, and renames that."""
+  old, new = checkpoints.listed(folder), [os.path.basename(p) for p in checkpoints.listed(staging)]
+  first = next((i for i, prefix in enumerate(old) if os.path.basename(prefix) in new), 0)
+  for prefix in old[:first]:
+    _delete(prefix)
+  os.replace(os.path.join(staging, _POINTER_FILE), os.path.join(folder, _POINTER_FILE))
   os.rmdir(staging)
   slim_files.sync(folder)
 
 
 def _delete(prefix):
-  """Deletes a checkpoint, its index first."""
+  """Deletes what there is of a checkpoint, its index first."""
   for path in [f'{prefix}.index', *glob.glob(f'{glob.escape(prefix)}.data-*'), f'{prefix}.meta']:
     if os.path.exists(path):
       os.unlink(path)

@@ -1,6 +1,8 @@
 """Training: what is trained on what, and where its weights come from."""
 
 import dataclasses
+import errno
+import glob
 import os
 import sys
 import tempfile
@@ -12,6 +14,7 @@ from image_classifier import (
   optimization,
   run_lock,
   run_record,
+  saving,
   scopes,
   training_graph,
   warm_start,
@@ -20,13 +23,15 @@ from image_classifier.training_loop import Loop, NotFinite
 from nets import nets_factory
 from nets.net_info import check_image_size, net_info
 from slim_compat import tf
-from slim_errors import UserError, unknown
+from slim_errors import RunError, UserError, unknown
 
+# A train_dir without room for so many bytes is none to start in.
+_ROOM = 1 << 20
 # Share of batch norm's first statistics above which a finished run is worth a warning.
 _UNSETTLED = 0.1
 
 
-def train(options):
+def train(options, patience=60.0):
   """Trains as the options say and leaves checkpoints, summaries and run.json in the train_dir.
 
   The start: 1. resume the train_dir's newest checkpoint; 2. else start warm from
@@ -34,6 +39,8 @@ def train(options):
 
   Args:
     options: options.TrainingOptions.
+    patience: seconds without the end of a step, or ten usual steps when those take longer, after
+      which a line says what the run is doing.
 
   Returns:
     training_loop.Result.
@@ -51,35 +58,52 @@ def train(options):
   if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
     options = dataclasses.replace(options, use_grayscale=True)
   _make_folder(options.train_dir)
-  with run_lock.locked(options.train_dir):
-    return _train_with_retries(options, dataset)
+  try:
+    with run_lock.locked(options.train_dir):
+      saving.recover(options.train_dir)
+      return _train_with_retries(options, dataset, patience)
+  except OSError as error:
+    if not saving.is_disk_full(error):
+      raise
+    raise RunError(f'{_no_room(options.train_dir)}.') from None
 
 
-def _train_with_retries(options, dataset):
+def _train_with_retries(options, dataset, patience):
   """Trains; goes back to the last good checkpoint with a tenth of the rate as often as allowed."""
-  for retries_left in reversed(range(options.retry_on_nan + 1)):
+  retries = _retries_so_far(options)
+  while True:
     try:
-      return _train(options, dataset)
+      return _train(options, dataset, retries, patience)
     except NotFinite as error:
-      if not retries_left:
+      if retries >= options.retry_on_nan:
         raise
-      options = dataclasses.replace(
-        options,
-        learning_rate=options.learning_rate / 10,
-        end_learning_rate=options.end_learning_rate / 10,
-      )
+      retries += 1
       tf.logging.warning('%s', error)
-      tf.logging.warning('Going back, with --learning_rate=%g', options.learning_rate)
 
 
-def _train(options, dataset):
+def _retries_so_far(options):
+  """Returns how often an earlier process of the run has gone back; another rate starts anew."""
+  record = run_record.read(options.train_dir) or {}
+  is_same_rate = record.get('flags', {}).get('learning_rate') == options.learning_rate
+  return record.get('nan_retries', 0) if is_same_rate else 0
+
+
+def _train(options, dataset, retries, patience):
   """Trains in the locked train_dir; returns training_loop.Result."""
-  record = _describe(options, dataset)
+  record = {**_describe(options, dataset), 'nan_retries': retries}
   old_record = run_record.read(options.train_dir)
   if old_record is not None:
     run_record.check_same_run(options.train_dir, old_record, record)
   resumed = _checkpoint_to_resume(options.train_dir)
-  first_step = checkpoints.step_of(resumed) or 0 if resumed else 0
+  first_step = checkpoints.saved_step(resumed) if resumed else 0
+  if retries:
+    options = dataclasses.replace(
+      options,
+      learning_rate=options.learning_rate / 10**retries,
+      end_learning_rate=options.end_learning_rate / 10**retries,
+    )
+    message = 'Gone back %d times for a loss that was not a number: --learning_rate=%g now'
+    tf.logging.warning(message, retries, options.learning_rate)
 
   with tf.Graph().as_default():
     tf.set_random_seed(options.seed)
@@ -97,7 +121,7 @@ def _train(options, dataset):
       if start:
         restore.restore(session, start)
       try:
-        return Loop(options, graph, session, saver, first_step).run()
+        return Loop(options, graph, session, saver, resumed, first_step, patience).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         raise inputs.damaged_record(dataset, options.labels_offset) or error from None
 
@@ -123,12 +147,22 @@ def _check(options):
 
 
 def _make_folder(train_dir):
+  """Makes the train_dir; raises UserError where files cannot be made or filled."""
   try:
     os.makedirs(train_dir, exist_ok=True)
-    with tempfile.TemporaryFile(dir=train_dir):
-      pass
+    with tempfile.TemporaryFile(dir=train_dir) as file:
+      file.write(bytes(_ROOM))
+    lock = os.path.join(train_dir, run_lock.FILE_NAME)
+    if os.path.exists(lock) and not os.access(lock, os.W_OK):
+      raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock)
   except OSError as error:
+    if saving.is_disk_full(error):
+      raise UserError(f'{_no_room(train_dir)}.') from None
     raise UserError(f'--train_dir={train_dir} cannot be written to: {error.strerror}.') from None
+
+
+def _no_room(train_dir):
+  return f'There is no room left in --train_dir={train_dir}: free some and give the command again'
 
 
 def _describe(options, dataset):
@@ -153,7 +187,7 @@ def _describe(options, dataset):
 def _checkpoint_to_resume(train_dir):
   """Returns the newest good checkpoint of a train_dir, None when it has none at all."""
   resumed = checkpoints.newest_intact(train_dir)
-  if resumed is None and checkpoints.latest(train_dir):
+  if resumed is None and glob.glob(f'{glob.escape(train_dir)}/model.ckpt-*'):
     raise UserError(
       f'All checkpoints in {train_dir} are damaged: move them away to start anew, or choose '
       'another --train_dir.'

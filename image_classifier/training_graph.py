@@ -26,10 +26,11 @@ class TrainingGraph(typing.NamedTuple):
   gradient_norm: typing.Any  # float32 scalar, L2 norm of the gradient of all trained weights
   filenames: typing.Any  # string [batch size], of the batch
   learning_rate: typing.Any  # float32 scalar
-  is_finite: typing.Any  # bool scalar: whether every trained weight is a number
+  num_batches: typing.Any  # int64 scalar: how many batches this process has read
+  is_finite: typing.Any  # bool scalar: whether every variable is a number
   scalar_summaries: typing.Any  # serialized, cheap
   detail_summaries: typing.Any  # serialized, histograms and pictures
-  initializer: typing.Any  # starts the inputs
+  initializer: typing.Any  # starts the inputs and the count of batches
   model_variables: list  # of the net
   trained: set  # names of the variables that the optimizer changes
   update_scopes: set  # scopes of the batch norms whose statistics are updated
@@ -74,7 +75,11 @@ def build(options, dataset, image_size, first_step=0):
   ]
   optimizer = optimization.optimizer(options, rate)
   gradients = optimizer.compute_gradients(total_loss, var_list=trained)
-  update = optimizer.apply_gradients(gradients, global_step=global_step)
+  gradient_norm = tf.global_norm([gradient for gradient, _ in gradients])
+  # The loss counts the weights as they were: without the order it is by chance those of after.
+  with tf.control_dependencies([total_loss, gradient_norm]):
+    update = optimizer.apply_gradients(gradients, global_step=global_step)
+  num_batches, count_batch = _batch_counter(images)
 
   losses = {
     'total_loss': total_loss,
@@ -82,14 +87,17 @@ def build(options, dataset, image_size, first_step=0):
     'Losses/regularization_loss': regularization_loss,
   }
   return TrainingGraph(
-    train_op=_train_op(options, total_loss, global_step, [update, *statistics]),
-    gradient_norm=tf.global_norm([gradient for gradient, _ in gradients]),
+    train_op=_train_op(options, total_loss, global_step, [update, *statistics, count_batch]),
+    gradient_norm=gradient_norm,
     filenames=filenames,
     learning_rate=rate,
-    is_finite=tf.reduce_all([tf.reduce_all(tf.is_finite(v)) for v in trained]),
+    num_batches=num_batches,
+    is_finite=tf.reduce_all(
+      [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.is_floating]
+    ),
     scalar_summaries=summaries.scalars(rate, losses),
     detail_summaries=summaries.details(images, end_points, model_variables),
-    initializer=initializer,
+    initializer=tf.group(initializer, num_batches.initializer),
     model_variables=model_variables,
     trained={v.op.name for v in trained},
     update_scopes={op.inputs[0].op.name.rsplit('/', 1)[0] for op in statistics},
@@ -139,6 +147,18 @@ def _batches(options, dataset, image_size, first_step):
       seed=options.seed,
       start_step=first_step,
     )
+
+
+def _batch_counter(images):
+  """Returns a variable that no checkpoint holds, and the operation that counts a batch in it."""
+  counter = tf.Variable(
+    tf.zeros([], tf.int64),
+    trainable=False,
+    collections=[tf.GraphKeys.LOCAL_VARIABLES],
+    name='num_batches',
+  )
+  with tf.control_dependencies([images]):
+    return counter, tf.assign_add(counter, 1).op
 
 
 def _frozen_batch_norm(mode, patterns):

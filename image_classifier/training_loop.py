@@ -2,20 +2,27 @@
 
 import contextlib
 import math
-import signal
+import os
 import time
 import typing
 
-from image_classifier import checkpoints
+from google.protobuf import text_format
+
+import slim_files
+from image_classifier import stop_signals
 from image_classifier.metrics_log import MetricsLog
 from image_classifier.progress import Progress
 from image_classifier.saving import CheckpointWriter
+from image_classifier.summaries import EventFile
+from image_classifier.watchdog import Watchdog
 from slim_compat import tf
 from slim_errors import RunError
 
 # Histograms and pictures cost about as much as a step; scalars cost nothing.
 _DETAIL_SUMMARIES_SECS = 60
 _KEPT_CHECKPOINTS = 5
+# How long to wait for the answer to what a step that stands still is doing.
+_ANSWER_MILLISECONDS = 5000
 
 
 class NotFinite(RunError):
@@ -47,17 +54,31 @@ class _Every:
 class Loop:
   """The steps of one run: its session, its files and its clocks."""
 
-  def __init__(self, options, graph, session, saver, first_step):
+  def __init__(self, options, graph, session, saver, resumed, first_step, patience):
+    """Takes what training.train has prepared.
+
+    Args:
+      options, graph, session, saver: of the run; the graph is a training_graph.TrainingGraph.
+      resumed: prefix of the checkpoint in the train_dir that was restored, or None.
+      first_step: step of the variables.
+      patience: seconds without the end of a step after which a line says what the run is doing.
+    """
     self._options, self._graph, self._session = options, graph, session
-    self._checkpoints = CheckpointWriter(session, saver, options.train_dir, _KEPT_CHECKPOINTS)
-    self._writer = tf.summary.FileWriter(options.train_dir, session.graph)
+    self._checkpoints = CheckpointWriter(
+      session, saver, options.train_dir, resumed, _KEPT_CHECKPOINTS
+    )
+    self._events = EventFile(options.train_dir, session.graph, first_step)
     self._save = _Every(options.save_interval_secs)
     self._scalars = _Every(options.save_summaries_secs)
     self._details = _Every(
       options.save_summaries_secs and max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS)
     )
     self._log = MetricsLog(options.train_dir, first_step)
-    self._first_step, self._rate_mark = first_step, (time.monotonic(), first_step)
+    self._step, self._first_step = first_step, first_step  # how many have ended, and at the start
+    self._saved_step = first_step if resumed else None
+    self._is_saving = False
+    self._rate_mark = time.monotonic(), first_step
+    self._watchdog = Watchdog(self._where, patience)
 
   def run(self):
     """Steps until the last step or a signal, then saves; returns the Result.
@@ -67,82 +88,108 @@ class Loop:
       RunError: no checkpoint can be written.
       tf.errors.OpError: when a batch cannot be made; what was learnt is saved.
     """
-    options, first_step = self._options, self._first_step
-    step, loss, last_step = first_step, None, options.max_number_of_steps
-    if first_step == 0:
-      self._write_checkpoint(0)
-      tf.train.write_graph(self._session.graph, options.train_dir, 'graph.pbtxt')
-    tf.logging.info('Starting Queues.')
-    self._rate_mark = time.monotonic(), first_step
-    progress = Progress(first_step, last_step, options.batch_size, options.log_every_n_steps)
-    saved_step = first_step
-    with _stop_signals() as stopped, contextlib.closing(progress):
-      while (last_step is None or step < last_step) and not stopped:
-        try:
-          loss = self._step(step)
-        except tf.errors.OpError:
-          if step > saved_step:
-            self._write_checkpoint(step)
-          raise
-        step += 1
-        progress.step(step, loss)
+    options, loss, last_step = self._options, None, self._options.max_number_of_steps
+    progress = Progress(self._step, last_step, options.batch_size, options.log_every_n_steps)
+    with (
+      contextlib.closing(self._events),
+      contextlib.closing(progress),
+      stop_signals.collected() as stopped,
+      self._watchdog.watching(),
+    ):
+      if self._saved_step is None:
+        self._write_graph()
+        self._write_checkpoint()
+      tf.logging.info('Starting Queues.')
+      self._rate_mark = time.monotonic(), self._step
+      while (last_step is None or self._step < last_step) and not stopped:
+        loss = self._run_step()
+        progress.step(self._step, loss)
+        self._watchdog.step_ended()
         if self._save.is_over():
-          self._write_checkpoint(step)
-          saved_step = step
-    tf.logging.info('Stopping Training.')
-    if step > saved_step:
-      tf.logging.info('Finished training! Saving model to disk.')
-      self._write_checkpoint(step)
-    self._writer.close()
-    return Result(step, loss, stopped[0] if stopped else None)
+          self._write_checkpoint()
+      tf.logging.info('Stopping Training.')
+      if self._step > self._saved_step:
+        tf.logging.info('Finished training! Saving model to disk.')
+        self._write_checkpoint()
+    return Result(self._step, loss, stopped[0] if stopped else None)
 
-  def _step(self, step):
+  def _run_step(self):
     """Runs one step with the summaries that are due; returns its loss.
 
     The first and the last step have their scalars whatever the clock says.
     """
-    graph = self._graph
+    graph, last_step = self._graph, self._options.max_number_of_steps
     fetches = {
       'loss': graph.train_op,
       'gradient_norm': graph.gradient_norm,
       'learning_rate': graph.learning_rate,
       'filenames': graph.filenames,
     }
-    is_edge = step in (self._first_step, (self._options.max_number_of_steps or 0) - 1)
+    is_edge = self._step in (self._first_step, (last_step or 0) - 1)
     if self._scalars.is_over() or (is_edge and self._options.save_summaries_secs):
       fetches['scalars'] = graph.scalar_summaries
     if self._details.is_over():
       fetches['details'] = graph.detail_summaries
-    values = self._session.run(fetches)
+    try:
+      values = self._session.run(fetches)
+    except tf.errors.OpError as error:
+      # Without a batch nothing has changed; any other fault may have left half an update.
+      if _is_of_input(error) and self._step > self._saved_step:
+        self._write_checkpoint()
+      raise
     filenames = values.pop('filenames')
     figures = {n: float(values.pop(n)) for n in ('loss', 'learning_rate', 'gradient_norm')}
+    step = self._step + 1
     if not all(map(math.isfinite, figures.values())):
-      raise self._not_finite(step + 1, **figures, filenames=filenames)
-    is_last = step + 1 == self._options.max_number_of_steps
-    if step == 0 or is_last or (step + 1) % self._options.log_every_n_steps == 0:
-      self._log.add(step=step + 1, **figures)
+      raise self._not_finite(step, **figures, filenames=filenames)
+    self._step = step
+    if step in (1, last_step) or step % self._options.log_every_n_steps == 0:
+      self._log.add(step=step, **figures)
     if values:
-      self._write_summaries(values, step + 1)
+      self._write_summaries(values)
     return figures['loss']
 
-  def _write_summaries(self, values, step):
+  def _where(self):
+    """Returns in words what the run is doing; called by the watchdog's thread."""
+    if self._is_saving:
+      return f'the checkpoint of step {self._step} is being saved'
+    step = self._step
+    try:
+      options = tf.RunOptions(timeout_in_ms=_ANSWER_MILLISECONDS)
+      num_batches = self._session.run(self._graph.num_batches, options=options)
+    except tf.errors.OpError:  # the session is busy
+      num_batches = None
+    if num_batches == step - self._first_step:
+      return f'step {step + 1} waits for its batch to be read from {self._options.dataset_dir}'
+    return f'step {step + 1} is being computed'
+
+  def _write_summaries(self, values):
+    step = self._step
     tf.logging.info('Recording summary at step %d.', step)
     for name, clock in (('scalars', self._scalars), ('details', self._details)):
       if name in values:
-        self._writer.add_summary(values[name], step)
+        self._events.add_summary(values[name], step)
         clock.restart()
     now, (then, last_step) = time.monotonic(), self._rate_mark
     self._rate_mark = now, step
     rate = (step - last_step) / max(now - then, 1e-9)
     tf.logging.log_first_n(tf.logging.INFO, 'global_step/sec: %g', 10, rate)
     value = tf.Summary.Value(tag='global_step/sec', simple_value=rate)
-    self._writer.add_summary(tf.Summary(value=[value]), step)
+    self._events.add_summary(tf.Summary(value=[value]), step)
 
-  def _write_checkpoint(self, step):
+  def _write_graph(self):
+    text = text_format.MessageToString(self._session.graph.as_graph_def())
+    slim_files.write_atomically(os.path.join(self._options.train_dir, 'graph.pbtxt'), text)
+
+  def _write_checkpoint(self):
+    self._is_saving = True
     if not self._session.run(self._graph.is_finite):
-      raise self._not_finite(step)
-    self._checkpoints.save(step)
+      raise self._not_finite(self._step)
+    self._log.sync()
+    self._checkpoints.save(self._step)
+    self._saved_step = self._step
     self._save.restart()
+    self._is_saving = False
 
   def _not_finite(self, step, *, loss=None, learning_rate=None, gradient_norm=None, filenames=()):
     """Returns the NotFinite of a step, or of weights when no figures are given."""
@@ -153,27 +200,19 @@ class Loop:
       learning_rate = float(self._session.run(self._graph.learning_rate))
     names = [name.decode('utf-8', 'replace') for name in filenames if name]
     batch = f'; the batch was {", ".join(names)}' if names else ''
-    last = checkpoints.latest(self._options.train_dir)
+    newest = self._checkpoints.newest
+    if newest is None:
+      return NotFinite(
+        f'A weight is not a number before the first step: take another '
+        f'--checkpoint_path than {self._options.checkpoint_path}.'
+      )
     return NotFinite(
-      f'At step {step} {what} (learning rate {learning_rate:g}): training stopped, {last} is the '
+      f'At step {step} {what} (learning rate {learning_rate:g}): training stopped, {newest} is the '
       'last good checkpoint; try a tenth of the --learning_rate in a new --train_dir, or '
       f'--retry_on_nan=2{batch}.'
     )
 
 
-@contextlib.contextmanager
-def _stop_signals():
-  """Collects SIGINT and SIGTERM in the list it yields; a second one stops the process at once."""
-  received = []
-
-  def receive(number, frame):
-    received.append(number)
-    tf.logging.info('Signal %d: saving after this step; once more stops at once.', number)
-    signal.signal(number, signal.SIG_DFL)
-
-  old = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-  try:
-    yield received
-  finally:
-    for number, handler in old.items():
-      signal.signal(number, handler)
+def _is_of_input(error):
+  """Whether a tf.errors.OpError is that no batch could be made."""
+  return error.op is not None and error.op.type == 'IteratorGetNext'

@@ -59,13 +59,13 @@ def test_a_moved_folder_still_works(run, tmp_path):
 def test_without_the_checkpoint_file_the_highest_step_counts(run, tmp_path):
   shutil.copytree(run, tmp_path / 'copy')
   (tmp_path / 'copy' / 'checkpoint').unlink()
-  assert checkpoints.latest(str(tmp_path / 'copy')).endswith('-12')
+  assert checkpoints.newest_intact(str(tmp_path / 'copy')).endswith('-12')
 
 
 def test_an_incomplete_newest_checkpoint_is_passed_over(run, tmp_path):
   shutil.copytree(run, tmp_path / 'copy')
   (tmp_path / 'copy' / 'model.ckpt-12.data-00000-of-00001').unlink()
-  assert checkpoints.latest(str(tmp_path / 'copy')).endswith('-5')
+  assert checkpoints.newest_intact(str(tmp_path / 'copy')).endswith('-5')
 
 
 def _without_data(folder):

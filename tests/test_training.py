@@ -199,7 +199,7 @@ def test_the_same_command_goes_on(lenet_run, tiny_dataset, tmp_path, caplog):
   folder = _copy(lenet_run, tmp_path)
   more = ['--moving_average_decay=0.5', f'--checkpoint_path={lenet_run}']
   assert _train(folder, tiny_dataset, *more, steps=6) == 0
-  assert checkpoints.step_of(checkpoints.latest(str(folder))) == 6
+  assert checkpoints.step_of(checkpoints.newest_intact(str(folder))) == 6
   assert _values(folder / 'model.ckpt-6')['global_step'] == 6
   ignored = f'Ignoring --checkpoint_path because a checkpoint already exists in {folder}'
   assert ignored in caplog.messages
@@ -557,4 +557,4 @@ def test_a_signal_saves_and_exits(number, code, tiny_dataset, tmp_path):
         break
     rest = process.stderr.read()
     assert process.wait(60) == code, rest
-  assert checkpoints.step_of(checkpoints.latest(str(tmp_path))) >= 3
+  assert checkpoints.step_of(checkpoints.newest_intact(str(tmp_path))) >= 3
