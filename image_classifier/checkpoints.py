@@ -82,6 +82,11 @@ def saved_step(prefix):
   return int(reader.get_tensor(_STEP)) if reader.has_tensor(_STEP) else step_of(prefix) or 0
 
 
+def problem(prefix):
+  """Returns why a run cannot go on from a checkpoint, in words, '' when it can. Reads all of it."""
+  return missing_parts(prefix) or damage(prefix) or _other_step(prefix)
+
+
 def _other_step(prefix):
   """Returns in words that a checkpoint of this project bears the name of another step, or ''."""
   is_own = os.path.exists(os.path.join(os.path.dirname(prefix), run_record.FILE_NAME))
@@ -103,10 +108,10 @@ def newest_intact(folder):
   Says, for every newer one, what is wrong with it.
   """
   for prefix in reversed(oldest_first(folder)):
-    problem = missing_parts(prefix) or damage(prefix) or _other_step(prefix)
-    if not problem:
+    found = problem(prefix)
+    if not found:
       return prefix
-    tf.logging.warning('Checkpoint %s is damaged, the one before it is taken: %s', prefix, problem)
+    tf.logging.warning('Checkpoint %s is damaged, the one before it is taken: %s', prefix, found)
   return None
 
 

@@ -20,7 +20,7 @@ from image_classifier import checkpoints
 from slim_compat import tf
 from slim_errors import RunError
 
-_STAGING_FOLDER = '.saving'
+STAGING_FOLDER = '.saving'
 _POINTER_FILE = 'checkpoint'
 _NO_SPACE = ('No space left', 'Disk quota exceeded')
 # Temporary files of slim_files.write_atomically.
@@ -45,7 +45,7 @@ class CheckpointWriter:
     """
     self._session, self._saver = session, saver
     self._train_dir, self._num_kept = train_dir, num_kept
-    self._staging = os.path.join(train_dir, _STAGING_FOLDER)
+    self._staging = os.path.join(train_dir, STAGING_FOLDER)
     self._kept = []
     if resumed:
       older = itertools.takewhile(lambda prefix: prefix != resumed, checkpoints.listed(train_dir))
@@ -128,7 +128,7 @@ def recover(train_dir):
 
   The train_dir must be locked.
   """
-  staging = os.path.join(train_dir, _STAGING_FOLDER)
+  staging = os.path.join(train_dir, STAGING_FOLDER)
   names = os.listdir(staging) if os.path.isdir(staging) else []
   indexes = [name for name in names if name.endswith('.index')]
   if _POINTER_FILE in names and not indexes:
