@@ -58,7 +58,12 @@ _output.integer('seed', 0, 'Seed of the order of the pictures.')
 _output.boolean('overwrite', False, 'Replace the data set that is in the output folder.')
 
 _work = command.FlagGroup(FLAGS, 'Work')
-_work.integer('num_threads', 2, 'Threads that decode pictures; any number.', lower_bound=1)
+_work.integer(
+  'num_threads',
+  None,
+  'Processes that decode pictures; any number, by default one a core. Changes no result.',
+  lower_bound=1,
+)
 
 # Flags that conversion.Options calls by the same name.
 _SAME_NAME = (

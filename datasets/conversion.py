@@ -3,8 +3,8 @@
 import concurrent.futures
 import dataclasses
 import datetime
-import functools
 import hashlib
+import itertools
 import logging
 import os
 import random
@@ -13,12 +13,12 @@ import re
 from tqdm import tqdm
 
 from datasets import (
+  decoders,
   image_files,
   image_folder,
   labels,
   manifest,
   output_folder,
-  shard_writer,
   splitting,
 )
 from slim_errors import UserError
@@ -36,7 +36,7 @@ class Options:
   dataset_name: str = 'satellite'
   train_shards: int = 2
   validation_shards: int = 2
-  num_threads: int = 2
+  num_threads: int | None = None
   validation_fraction: float = 0.2
   seed: int = 0
   max_pixels: int = image_files.MAX_PIXELS
@@ -77,9 +77,13 @@ def convert(options):
       logging.info(
         'Found %d JPEG files across %d labels inside %s.', len(images), len(class_names), where
       )
-    hashes, unreadable = _hash_all(folder, options)
-    warnings = _folder_warnings(folder, hashes, options)
-    written, skipped = _write_splits(options, partial, folder, class_names, hashes, unreadable)
+    with _decoders(options, folder) as workers:
+      hashes, unreadable = _hash_all(folder, workers.count)
+      _refuse_unreadable(unreadable, options)
+      warnings = _folder_warnings(folder, hashes, options)
+      written, skipped = _write_splits(
+        options, workers, partial, folder, class_names, hashes, unreadable
+      )
     value = output_folder.describe(
       options.dataset_name,
       class_names,
@@ -142,18 +146,26 @@ def _all_images(folder):
   return [image for images in folder.splits.values() for image in images]
 
 
-def _hash_all(folder, options):
+def _decoders(options, folder):
+  count = options.num_threads or decoders.default_count(options.max_pixels)
+  return decoders.Decoders(min(count, len(_all_images(folder))), options.max_pixels)
+
+
+def _hash_all(folder, num_threads):
   """Returns ({image name: SHA-256}, {image name: reason why it cannot be read})."""
   images = _all_images(folder)
-  with concurrent.futures.ThreadPoolExecutor(options.num_threads) as pool:
+  with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
     found = {
       image.name: digest for image, digest in zip(images, pool.map(_file_hash, images), strict=True)
     }
   unreadable = {name: why for name, (digest, why) in found.items() if not digest}
+  return {name: digest for name, (digest, _) in found.items() if digest}, unreadable
+
+
+def _refuse_unreadable(unreadable, options):
   if options.strict:
     for name, why in unreadable.items():
       raise UserError(f'{name} {why}; remove it (--strict).')
-  return {name: digest for name, (digest, _) in found.items() if digest}, unreadable
 
 
 def _file_hash(image):
@@ -200,7 +212,7 @@ def _plan(options, folder, hashes, skipped):
   return splits, {name: f'{COPY_REASON}: {other}' for name, other in copies.items()}
 
 
-def _write_splits(options, partial, folder, class_names, hashes, skipped):
+def _write_splits(options, workers, partial, folder, class_names, hashes, skipped):
   """Writes all shards; once more when images left out have unbalanced what was planned.
 
   Returns:
@@ -210,8 +222,11 @@ def _write_splits(options, partial, folder, class_names, hashes, skipped):
   while True:
     splits, copies = _plan(options, folder, hashes, skipped)
     _check_training(folder, splits['train'], class_names, skipped)
+    pictures = workers.in_order([image for images in splits.values() for image in images])
     written = {
-      name: _write_split(options, partial, name, images, class_names)
+      name: _write_split(
+        options, partial, name, images, class_names, itertools.islice(pictures, len(images))
+      )
       for name, images in splits.items()
       if images
     }
@@ -232,30 +247,22 @@ def _write_splits(options, partial, folder, class_names, hashes, skipped):
       os.unlink(os.path.join(partial, file))
 
 
-def _write_split(options, partial, split_name, images, class_names):
-  read = functools.partial(_read, max_pixels=options.max_pixels)
-  pool = concurrent.futures.ThreadPoolExecutor(options.num_threads)
-  try:
-    pictures = shard_writer.in_order(pool, read, images, ahead=2 * options.num_threads)
-    if options.strict:
-      pictures = _refusing(pictures)
-    progress = tqdm(pictures, split_name, len(images), unit=' images', leave=False, disable=None)
-    return shard_writer.write_split(
-      partial,
-      options.dataset_name,
-      split_name,
-      images,
-      getattr(options, f'{split_name}_shards'),
-      {name: label for label, name in enumerate(class_names)},
-      iter(progress),
-      options.num_threads,
-    )
-  finally:
-    pool.shutdown(cancel_futures=True)
+def _write_split(options, partial, split_name, images, class_names, pictures):
+  from datasets import shard_writer  # and with it TensorFlow, while the workers read ahead
 
-
-def _read(image, max_pixels):
-  return shard_writer.read_picture(image.path, max_pixels)
+  if options.strict:
+    pictures = _refusing(pictures)
+  progress = tqdm(pictures, split_name, len(images), unit=' images', leave=False, disable=None)
+  return shard_writer.write_split(
+    partial,
+    options.dataset_name,
+    split_name,
+    images,
+    getattr(options, f'{split_name}_shards'),
+    {name: label for label, name in enumerate(class_names)},
+    iter(progress),
+    options.num_threads or getattr(options, f'{split_name}_shards'),
+  )
 
 
 def _refusing(pictures):

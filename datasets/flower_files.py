@@ -3,7 +3,7 @@
 import os
 import random
 
-from datasets import image_files, image_folder, original_files, shard_writer
+from datasets import image_files, image_folder, original_files, pictures
 from slim_errors import UserError
 
 SEED = 0
@@ -41,7 +41,7 @@ def read(folder):
 
 def _pictures(images):
   for image in images:
-    picture = shard_writer.read_picture(image.path, image_files.MAX_PIXELS)
+    picture = pictures.read_picture(image.path, image_files.MAX_PIXELS)
     if not isinstance(picture, str):
       picture = picture._replace(image_format=_FORMATS[picture.image_format])
     yield image, picture

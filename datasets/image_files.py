@@ -18,6 +18,8 @@ MAX_PIXELS = 89_478_485
 
 JPEG_QUALITY = 95
 
+TOO_LITTLE_MEMORY = 'needs more memory than there is'
+
 # What may be opened at all: EPS would start Ghostscript.
 _FORMATS = ('JPEG', 'PNG', 'GIF', 'BMP', 'WEBP', 'TIFF', 'MPO', 'PPM', 'JPEG2000', 'AVIF')
 _LOSSY_FORMATS = ('JPEG', 'MPO', 'JPEG2000', 'AVIF')
@@ -98,37 +100,44 @@ def readable_bytes(data, max_pixels=MAX_PIXELS, jpeg_quality=None):
   Raises:
     UnreadableImage: with the reason.
   """
-  with _plain_reasons(data, max_pixels):
-    image, kind, notes = _load(data, max_pixels, ('JPEG',) if jpeg_quality else ('JPEG', 'PNG'))
-    if not notes:
-      return data, kind, *image.size, None
-    rgb = _turned(_as_rgb(image), image)
-    is_lossy = jpeg_quality or _is_lossy(image, kind, data)
-    encoded = _encoded(rgb, (jpeg_quality or JPEG_QUALITY) if is_lossy else None)
-    return *encoded, *rgb.size, ', '.join(notes)
+  return DecodedImage(data, max_pixels, jpeg_quality).readable_bytes()
 
 
-def decoded(data, max_pixels=MAX_PIXELS):
-  """Decodes a picture to the end, as `readable_bytes` does, without encoding it once more.
+class DecodedImage:
+  """The first half of `readable_bytes`, which files of other people can harm; then the second."""
 
-  Args:
-    data: bytes of the file.
-    max_pixels: as for `readable_bytes`.
+  def __init__(self, data, max_pixels=MAX_PIXELS, jpeg_quality=None):
+    """Decodes a picture; arguments and errors are those of `readable_bytes`."""
+    self._data, self._max_pixels, self._jpeg_quality = data, max_pixels, jpeg_quality
+    with _reasons(data, max_pixels):
+      stream = _WatchedStream(data)
+      self._image = _open(stream, data, max_pixels)
+      self._kind = self._image.format
+      kept_formats = ('JPEG',) if jpeg_quality else ('JPEG', 'PNG')
+      self._notes = _notes(self._image, data, max_pixels, kept_formats)
+      self._image.load()
+      self._notes += stream.notes() + _png_notes(data)
 
-  Returns:
-    (upright image of mode RGB, its format such as 'JPEG', list of what conversion would repair).
+  @property
+  def pixels(self):
+    """Width times height."""
+    return self._image.width * self._image.height
 
-  Raises:
-    UnreadableImage: with the reason.
-  """
-  with _plain_reasons(data, max_pixels):
-    image, kind, notes = _load(data, max_pixels, ('JPEG', 'PNG'))
-    return _turned(_as_rgb(image), image), kind, notes
+  def readable_bytes(self):
+    """Returns and raises what the function `readable_bytes` does."""
+    image = self._image
+    if not self._notes:
+      return self._data, self._kind, *image.size, None
+    with _reasons(self._data, self._max_pixels):
+      rgb = _turned(_as_rgb(image), image)
+      is_lossy = self._jpeg_quality or _is_lossy(image, self._kind, self._data)
+      encoded = _encoded(rgb, (self._jpeg_quality or JPEG_QUALITY) if is_lossy else None)
+      return *encoded, *rgb.size, ', '.join(self._notes)
 
 
 @contextlib.contextmanager
-def _plain_reasons(data, max_pixels):
-  """Turns whatever goes wrong with a picture into UnreadableImage."""
+def _reasons(data, max_pixels):
+  """Turns whatever Pillow raises into UnreadableImage."""
   try:
     yield
   except UnreadableImage:
@@ -136,19 +145,9 @@ def _plain_reasons(data, max_pixels):
   except (Image.DecompressionBombError, Image.DecompressionBombWarning):
     raise UnreadableImage(f'more than {max_pixels} pixels') from None
   except MemoryError:
-    raise UnreadableImage('needs more memory than there is') from None
+    raise UnreadableImage(TOO_LITTLE_MEMORY) from None
   except Exception as error:  # damaged bytes make Pillow's plug-ins raise errors of any class
     raise UnreadableImage(_damage(data, error)) from None
-
-
-def _load(data, max_pixels, kept_formats):
-  """Returns (loaded image, its format, notes on what keeps it from being taken as it is)."""
-  stream = _WatchedStream(data)
-  image = _open(stream, data, max_pixels)
-  kind = image.format
-  notes = _notes(image, data, max_pixels, kept_formats)
-  image.load()
-  return image, kind, notes + stream.notes() + _png_notes(data)
 
 
 def _open(stream, data, max_pixels):

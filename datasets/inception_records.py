@@ -6,15 +6,14 @@ in research/slim's form and skipped.csv.
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import datetime
-import functools
 import logging
 import os
 import random
 
 from datasets import (
+  decoders,
   image_files,
   image_folder,
   labels,
@@ -200,15 +199,14 @@ def _no_pictures(labels_file, split_name, directory, class_names, folders):
 
 def _write_split(options, partial, split_name, images, class_names, skipped):
   """Writes the shards of a split and adds to `skipped`; returns shard_writer.Written."""
-  read = functools.partial(_read, max_pixels=options.max_pixels, jpeg_quality=_JPEG_QUALITY)
   num_shards = getattr(options, f'{split_name}_shards')
   total = len(images)
   while True:
     threads = min(options.num_threads, num_shards, len(images))
     spacings = _spacings(len(images), threads, min(num_shards, len(images)))
     logging.info('Launching %d threads for spacings: %s', threads, spacings)
-    with concurrent.futures.ThreadPoolExecutor(options.num_threads) as pool:
-      pictures = shard_writer.in_order(pool, read, images, ahead=2 * options.num_threads)
+    count = min(options.num_threads, len(images))
+    with decoders.Decoders(count, options.max_pixels, _JPEG_QUALITY) as workers:
       written = shard_writer.write_split(
         partial,
         None,
@@ -216,7 +214,7 @@ def _write_split(options, partial, split_name, images, class_names, skipped):
         images,
         num_shards,
         {name: label for label, name in enumerate(class_names, 1)},
-        _reporting(pictures, spacings),
+        _reporting(workers.in_order(images), spacings),
         threads,
         name_picture=lambda image: os.path.basename(image.name),
       )
@@ -236,10 +234,6 @@ def _write_split(options, partial, split_name, images, class_names, skipped):
     '%s: Finished writing all %d images in data set.', datetime.datetime.now(), len(written.images)
   )
   return written
-
-
-def _read(image, max_pixels, jpeg_quality):
-  return shard_writer.read_picture(image.path, max_pixels, jpeg_quality)
 
 
 def _spacings(count, threads, num_shards):

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from datasets import shard_writer
+from datasets import pictures
 
 
 class Split(NamedTuple):
   """A split as its publisher gives it."""
 
   images: list  # of image_folder.ImageFile, in the order of writing
-  pictures: Any  # iterator over (ImageFile, shard_writer.Picture or the reason there is none)
+  pictures: Any  # iterator over (ImageFile, pictures.Picture or the reason there is none)
 
 
 def as_png(pixels):
@@ -20,6 +20,6 @@ def as_png(pixels):
   stream = io.BytesIO()
   Image.fromarray(pixels).save(stream, 'PNG')
   channels = 1 if pixels.ndim == 2 else 3
-  return shard_writer.Picture(
+  return pictures.Picture(
     stream.getvalue(), 'png', pixels.shape[1], pixels.shape[0], None, channels
   )

@@ -1,4 +1,4 @@
-"""Reads images in a pool of threads and writes them, in order, into the shards of a split."""
+"""Writes the pictures of a split, in order, into its shards."""
 
 import collections
 import datetime
@@ -8,22 +8,8 @@ import operator
 import os
 from typing import NamedTuple
 
-from datasets import image_files, records, shard_names
+from datasets import records, shard_names
 from slim_compat import tf
-
-# A TFRecord file holds more, a tf.train.Example does not.
-MAX_FILE_BYTES = 1 << 29
-
-
-class Picture(NamedTuple):
-  """An image as a network reads it; `note` says what was repaired, or is None."""
-
-  encoded: bytes
-  image_format: str
-  width: int
-  height: int
-  note: str | None
-  channels: int = 3
 
 
 class Written(NamedTuple):
@@ -42,36 +28,6 @@ class Written(NamedTuple):
       'images_per_class': {name: counts[name] for name in class_names},
       'shards': self.shards,
     }
-
-
-def read_picture(path, max_pixels, jpeg_quality=None):
-  """Returns the Picture in a file, or the reason (str) why there is none.
-
-  The arguments are those of image_files.readable_bytes.
-  """
-  try:
-    if os.path.getsize(path) > MAX_FILE_BYTES:
-      return f'larger than {MAX_FILE_BYTES >> 20} MB'
-    with open(path, 'rb') as file:
-      data = file.read()
-  except OSError as error:
-    return f'cannot be read: {error.strerror}'
-  try:
-    return Picture(*image_files.readable_bytes(data, max_pixels, jpeg_quality))
-  except image_files.UnreadableImage as error:
-    return str(error)
-
-
-def in_order(pool, function, items, ahead):
-  """Yields (item, function(item)) in the order of the items, with at most `ahead` in the making."""
-  pending = collections.deque()
-  for item in items:
-    pending.append((item, pool.submit(function, item)))
-    if len(pending) >= ahead:
-      item, future = pending.popleft()
-      yield item, future.result()
-  for item, future in pending:
-    yield item, future.result()
 
 
 def write_split(
@@ -95,7 +51,7 @@ def write_split(
     images: list of ImageFile in the order of writing.
     num_shards: how many shards; fewer are written when there are fewer images.
     labels_of: {class name: label}.
-    pictures: iterator over (ImageFile, Picture or reason) of `images`.
+    pictures: iterator over (ImageFile, pictures.Picture or reason) of `images`.
     threads: number of threads, for the lines that are logged.
     name_shard: function of data set, split, index and number of shards that returns a file's name.
     name_picture: function of an ImageFile that returns the image/filename of its record.
