@@ -5,6 +5,7 @@ TensorFlow. A decoder that computes for too long is killed by the kernel, in the
 """
 
 import ctypes
+import importlib
 import os
 import resource
 import signal
@@ -31,8 +32,8 @@ def address_space(max_pixels, file_bytes=0):
   return _OWN_BYTES + _BYTES_PER_PIXEL * max_pixels + _COPIES_OF_A_FILE * file_bytes
 
 
-def main(descriptor, notes, parent, seconds, max_pixels, jpeg_quality):
-  """Answers lists of paths (bytes) with lists of Pictures and reasons until the parent is gone.
+def main(descriptor, notes, parent, seconds, max_pixels, jpeg_quality, reader):
+  """Answers lists of jobs, (path as bytes, ...), with lists of results until the parent is gone.
 
   Args:
     descriptor: number of the open socket.
@@ -41,20 +42,23 @@ def main(descriptor, notes, parent, seconds, max_pixels, jpeg_quality):
     seconds: of computing after which a decoder is killed.
     max_pixels: as for image_files.readable_bytes.
     jpeg_quality: the same.
+    reader: 'MODULE:FUNCTION' that makes the result of a job.
   """
   _die_with(parent)
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
   link = connection.Connection(descriptor)
   Image.init()
+  module, _, function = reader.partition(':')
+  read = getattr(importlib.import_module(module), function)
   link.send('ready')
   # C libraries print their remarks about a damaged file.
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
   try:
     while True:
       answers = []
-      for position, path in enumerate(link.recv()):
+      for position, job in enumerate(link.recv()):
         os.pwrite(notes, b'%08x' % position, 0)
-        answers.append(_read(link, path, seconds, max_pixels, jpeg_quality))
+        answers.append(_answer(link, read, job, seconds, max_pixels, jpeg_quality))
       link.send(answers)
   except (EOFError, OSError):  # the parent is done, or gone
     sys.exit()
@@ -68,17 +72,17 @@ def _die_with(parent):
     sys.exit()
 
 
-def _read(link, path, seconds, max_pixels, jpeg_quality):
+def _answer(link, read, job, seconds, max_pixels, jpeg_quality):
   def when_decoded(image):
     signal.setitimer(signal.ITIMER_PROF, 0)
-    if image.pixels > _LARGE_PIXELS:
+    if image.width * image.height > _LARGE_PIXELS:
       link.send(None)
 
   try:
-    _limit_memory(address_space(max_pixels, _size(path)))
+    _limit_memory(address_space(max_pixels, _size(job[0])))
     # Nobody handles SIGPROF: it ends the process.
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    return pictures.read_picture(path, max_pixels, jpeg_quality, when_decoded)
+    return read(*job, max_pixels=max_pixels, jpeg_quality=jpeg_quality, when_decoded=when_decoded)
   except MemoryError:
     return image_files.TOO_LITTLE_MEMORY
   finally:

@@ -10,14 +10,18 @@ import io
 import re
 import warnings
 import zlib
+from typing import NamedTuple
 
 from PIL import Image
+
+from datasets import image_bombs
 
 # Pillow's own limit before it warns.
 MAX_PIXELS = 89_478_485
 
 JPEG_QUALITY = 95
 
+_BOMB = 'made to exhaust memory or time'
 TOO_LITTLE_MEMORY = 'needs more memory than there is'
 
 # What may be opened at all: EPS would start Ghostscript.
@@ -45,6 +49,7 @@ _OTHER_KINDS = (
 _HEIC_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1')
 
 _ORIENTATION_TAG = 0x0112
+_TILE_WIDTH_TAG, _TILE_HEIGHT_TAG = 322, 323
 _TURNS = {
   2: Image.Transpose.FLIP_LEFT_RIGHT,
   3: Image.Transpose.ROTATE_180,
@@ -100,39 +105,44 @@ def readable_bytes(data, max_pixels=MAX_PIXELS, jpeg_quality=None):
   Raises:
     UnreadableImage: with the reason.
   """
-  return DecodedImage(data, max_pixels, jpeg_quality).readable_bytes()
+  return encoded(decoded(data, max_pixels, jpeg_quality), data, jpeg_quality)
 
 
-class DecodedImage:
-  """The first half of `readable_bytes`, which files of other people can harm; then the second."""
+class Decoded(NamedTuple):
+  """A picture that was decoded to its end."""
 
-  def __init__(self, data, max_pixels=MAX_PIXELS, jpeg_quality=None):
-    """Decodes a picture; arguments and errors are those of `readable_bytes`."""
-    self._data, self._max_pixels, self._jpeg_quality = data, max_pixels, jpeg_quality
-    with _reasons(data, max_pixels):
-      stream = _WatchedStream(data)
-      self._image = _open(stream, data, max_pixels)
-      self._kind = self._image.format
-      kept_formats = ('JPEG',) if jpeg_quality else ('JPEG', 'PNG')
-      self._notes = _notes(self._image, data, max_pixels, kept_formats)
-      self._image.load()
-      self._notes += stream.notes() + _png_notes(data)
+  image: Image.Image  # as it is stored: of any mode, not turned
+  kind: str  # the format, in Pillow's words
+  notes: list  # what has to be repaired
 
-  @property
-  def pixels(self):
-    """Width times height."""
-    return self._image.width * self._image.height
 
-  def readable_bytes(self):
-    """Returns and raises what the function `readable_bytes` does."""
-    image = self._image
-    if not self._notes:
-      return self._data, self._kind, *image.size, None
-    with _reasons(self._data, self._max_pixels):
-      rgb = _turned(_as_rgb(image), image)
-      is_lossy = self._jpeg_quality or _is_lossy(image, self._kind, self._data)
-      encoded = _encoded(rgb, (self._jpeg_quality or JPEG_QUALITY) if is_lossy else None)
-      return *encoded, *rgb.size, ', '.join(self._notes)
+def decoded(data, max_pixels=MAX_PIXELS, jpeg_quality=None):
+  """Does the first half of `readable_bytes`, in which damaged files can do harm.
+
+  Arguments and errors are those of `readable_bytes`.
+
+  Returns:
+    Decoded.
+  """
+  with _reasons(data, max_pixels):
+    stream = _WatchedStream(data)
+    image = _open(stream, data, max_pixels)
+    kind = image.format
+    notes = _notes(image, data, max_pixels, ('JPEG',) if jpeg_quality else ('JPEG', 'PNG'))
+    image.load()
+    return Decoded(image, kind, notes + stream.notes() + _png_notes(data))
+
+
+def encoded(picture, data, jpeg_quality=None):
+  """Does the second half of `readable_bytes` with what `decoded` has made of `data`."""
+  image, kind, notes = picture
+  if not notes:
+    return data, kind, *image.size, None
+  with _reasons(data, image.width * image.height):
+    rgb = _turned(_as_rgb(image), image)
+    is_lossy = jpeg_quality or _is_lossy(image, kind, data)
+    new_bytes, new_kind = _encoded(rgb, (jpeg_quality or JPEG_QUALITY) if is_lossy else None)
+    return new_bytes, new_kind, *rgb.size, ', '.join(notes)
 
 
 @contextlib.contextmanager
@@ -153,6 +163,7 @@ def _reasons(data, max_pixels):
 def _open(stream, data, max_pixels):
   if not data:
     raise UnreadableImage('empty file')
+  _refuse_bombs(data)
   if Image.MAX_IMAGE_PIXELS and max_pixels > Image.MAX_IMAGE_PIXELS:
     Image.MAX_IMAGE_PIXELS = max_pixels  # the user raised the limit, Pillow has to follow
   Image.init()
@@ -160,6 +171,12 @@ def _open(stream, data, max_pixels):
     return Image.open(stream, formats=[name for name in _FORMATS if name in Image.OPEN])
   except Image.UnidentifiedImageError:
     raise UnreadableImage(_what_it_is(data)) from None
+
+
+def _refuse_bombs(data):
+  bomb = image_bombs.bomb(data)
+  if bomb:
+    raise UnreadableImage(f'{_BOMB}: {bomb}')
 
 
 def _what_it_is(data):
@@ -194,6 +211,8 @@ def _notes(image, data, max_pixels, kept_formats):
   pixels = image.width * image.height
   if pixels > max_pixels:
     notes.append(_reduce(image, pixels, max_pixels))
+  if image.format == 'TIFF' and _tile_pixels(image) > max_pixels:
+    raise UnreadableImage(f'more than {max_pixels} pixels in a tile')
   if getattr(image, 'is_animated', False):
     notes.append('first frame')
   if image.mode not in ('RGB', 'RGBA'):
@@ -217,12 +236,23 @@ def _reduce(image, pixels, max_pixels):
   return f'reduced to 1/{scale}'
 
 
+def _tile_pixels(image):
+  return image.tag_v2.get(_TILE_WIDTH_TAG, 1) * image.tag_v2.get(_TILE_HEIGHT_TAG, 1)
+
+
 def _orientation(image):
   """Returns the EXIF orientation 1 to 8, 1 when the tag cannot be read."""
   try:
+    _refuse_bombs(_unpacked_exif(image))
     return image.getexif().get(_ORIENTATION_TAG, 1)
   except Exception:  # a damaged EXIF block does not damage the picture
     return 1
+
+
+def _unpacked_exif(image):
+  """Returns EXIF of a PNG that was compressed in the file, as bytes."""
+  text = image.info.get('Raw profile type exif', '')
+  return bytes.fromhex(''.join(text.split('\n')[3:]))
 
 
 def _as_rgb(image):
@@ -318,7 +348,11 @@ def _walk_jpeg(data):
   if not data.startswith(b'\xff\xd8\xff'):
     return None, None
   position, frame, components, end = 2, None, None, None
+  segments = scans = 0
   while data[position : position + 1] == b'\xff':
+    segments += 1
+    if segments > image_bombs.MAX_JPEG_SEGMENTS or scans > image_bombs.MAX_JPEG_SCANS:
+      raise UnreadableImage(f'{_BOMB}: more scans or segments than a JPEG needs')
     marker = data[position + 1 : position + 2]
     if marker == b'\xff':
       position += 1
@@ -332,6 +366,7 @@ def _walk_jpeg(data):
     if 0xC0 <= marker[0] <= 0xCF and marker not in (b'\xc4', b'\xc8', b'\xcc'):
       frame, components = marker[0], data[start + 9 : start + 10]
     if marker == b'\xda':
+      scans += 1
       found = _MARKER_IN_SCAN.search(data, position)
       if not found:
         break

@@ -1,6 +1,7 @@
 """A picture of a file as records hold it. Imports no TensorFlow, so that worker processes can."""
 
 import os
+import stat
 from typing import NamedTuple
 
 from datasets import image_files
@@ -27,19 +28,32 @@ def read_picture(path, max_pixels, jpeg_quality=None, when_decoded=None):
     path: of the file.
     max_pixels: as for image_files.readable_bytes.
     jpeg_quality: the same.
-    when_decoded: function to call with the image_files.DecodedImage, before it is encoded anew.
+    when_decoded: function to call with the loaded image, before it is encoded anew.
   """
   try:
-    if os.path.getsize(path) > MAX_FILE_BYTES:
-      return f'larger than {MAX_FILE_BYTES >> 20} MB'
-    with open(path, 'rb') as file:
-      data = file.read()
-  except OSError as error:
-    return f'cannot be read: {error.strerror}'
-  try:
-    image = image_files.DecodedImage(data, max_pixels, jpeg_quality)
+    data = read_bytes(path)
+    picture = image_files.decoded(data, max_pixels, jpeg_quality)
     if when_decoded:
-      when_decoded(image)
-    return Picture(*image.readable_bytes())
+      when_decoded(picture.image)
+    return Picture(*image_files.encoded(picture, data, jpeg_quality))
   except image_files.UnreadableImage as error:
     return str(error)
+
+
+def read_bytes(path):
+  """Returns what is in an image file; raises image_files.UnreadableImage with the reason."""
+  try:
+    with open(path, 'rb', opener=_without_waiting) as file:
+      if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise image_files.UnreadableImage('not a regular file')
+      data = file.read(MAX_FILE_BYTES + 1)
+  except OSError as error:
+    raise image_files.UnreadableImage(f'cannot be read: {error.strerror}') from None
+  if len(data) > MAX_FILE_BYTES:
+    raise image_files.UnreadableImage(f'larger than {MAX_FILE_BYTES >> 20} MB')
+  return data
+
+
+def _without_waiting(path, flags):
+  """Opens a file; a pipe does not wait for somebody to write to it."""
+  return os.open(path, flags | os.O_NONBLOCK)

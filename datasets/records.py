@@ -8,8 +8,12 @@ import os
 import struct
 from typing import NamedTuple
 
+from datasets import image_files
 from slim_compat import slim, tf
 from slim_errors import UserError
+
+# After slim_compat, which prepares TensorFlow.
+from tensorflow.python.lib.io import tf_record  # isort: skip
 
 ITEMS_TO_DESCRIPTIONS = {
   'image': 'An RGB picture, uint8 [height, width, 3].',
@@ -26,6 +30,9 @@ class ExtraItem(NamedTuple):
   handler: slim.tfexample_decoder.ItemHandler
   description: str
 
+
+# Four times as many as data_convert.py lets through, unless it is told otherwise.
+MAX_PIXELS = 4 * image_files.MAX_PIXELS
 
 # uint64 length and its masked CRC before the data, the CRC of the data behind it.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
@@ -71,7 +78,8 @@ def _feature(value):
 def decode_image(encoded, name='', channels=3):
   """Decodes JPEG or PNG bytes, told apart by their content, into RGB or gray.
 
-  A GIF is refused before TensorFlow's decoder sees it: a small one can take gigabytes.
+  A GIF is refused before TensorFlow's decoder sees it: a small one can take gigabytes. So is a
+  picture of more than MAX_PIXELS, by its header.
 
   Args:
     encoded: string scalar tensor.
@@ -88,10 +96,28 @@ def decode_image(encoded, name='', channels=3):
     ['The picture is neither JPEG nor PNG; convert the data set again with data_convert.py:', name],
   )
   with tf.control_dependencies([check]):
+    pixels = tf.cond(is_png, lambda: _png_pixels(encoded), lambda: _jpeg_pixels(encoded))
+  check = tf.Assert(
+    pixels <= MAX_PIXELS, ['The picture has more pixels than can be decoded:', pixels, name]
+  )
+  with tf.control_dependencies([check]):
     encoded = tf.identity(encoded)
   image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
   image.set_shape([None, None, channels])
   return image
+
+
+def _png_pixels(encoded):
+  """Returns width times height of a PNG, an int64 scalar, from its header."""
+  # A file that ends before its header does is the decoder's matter.
+  sides = tf.io.decode_raw(tf.strings.substr(encoded + b'\0' * 24, 16, 8), tf.uint8)
+  bytes_of_sides = tf.cast(tf.reshape(sides, [2, 4]), tf.int64)
+  return tf.reduce_prod(tf.reduce_sum(bytes_of_sides * [1 << 24, 1 << 16, 1 << 8, 1], 1))
+
+
+def _jpeg_pixels(encoded):
+  """The same of a JPEG."""
+  return tf.reduce_prod(tf.image.extract_jpeg_shape(encoded, tf.int64)[:2])
 
 
 class _Picture(slim.tfexample_decoder.ItemHandler):
@@ -153,6 +179,22 @@ def read_examples(path, limit=None):
         yield tf.train.Example.FromString(os.pread(file.fileno(), length, start))
       except Exception:  # protobuf's implementations do not share the error's class
         raise UserError(f'Record {index} of {path} is damaged, or no tf.train.Example.') from None
+
+
+def checked_records(path):
+  """Yields (where its data begins in the file, its data or None when a checksum is wrong).
+
+  Unlike TensorFlow's own readers it goes on behind a damaged record.
+
+  Raises:
+    UserError: the file is not a TFRecord file, or is cut short.
+  """
+  reader = tf_record.tf_record_random_reader(path)
+  for start, _ in _spans(path):
+    try:
+      yield start, reader.read(start - _HEADER_BYTES)[0]
+    except tf.errors.DataLossError:
+      yield start, None
 
 
 def example_label(example, where):
