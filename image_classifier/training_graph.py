@@ -74,7 +74,10 @@ def build(options, dataset, image_size, first_step=0):
     getattr(update, 'op', update) for update in tf.get_collection(tf.GraphKeys.UPDATE_OPS)
   ]
   optimizer = optimization.optimizer(options, rate)
-  gradients = optimizer.compute_gradients(total_loss, var_list=trained)
+  # One sum of many addends starts with whichever of them nobody else needs any more, by chance.
+  gradients = optimizer.compute_gradients(
+    total_loss, var_list=trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE
+  )
   gradient_norm = tf.global_norm([gradient for gradient, _ in gradients])
   # The loss counts the weights as they were: without the order it is by chance those of after.
   with tf.control_dependencies([total_loss, gradient_norm]):
