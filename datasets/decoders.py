@@ -24,6 +24,9 @@ DECODE_SECONDS = 10
 # Without a sign of life, for a worker that waits rather than computes.
 SILENCE_SECONDS = 60
 
+# What workers do with a file.
+READ_PICTURE = 'datasets.pictures:read_picture'
+
 # A worker gets several files at once, for answers are costly while TensorFlow is being imported.
 _FILES_AT_ONCE, _BYTES_AT_ONCE = 32, 1 << 20
 # Files are read ahead until they have so many bytes.
@@ -53,6 +56,7 @@ class Decoders:
     jpeg_quality=None,
     decode_seconds=DECODE_SECONDS,
     silence_seconds=SILENCE_SECONDS,
+    reader=READ_PICTURE,
   ):
     """Starts the workers.
 
@@ -62,12 +66,16 @@ class Decoders:
       jpeg_quality: the same.
       decode_seconds: of computing after which a decoder counts as hanging.
       silence_seconds: the same for one that waits for something.
+      reader: 'MODULE:FUNCTION' that workers call instead of pictures.read_picture. It is given the
+        path (bytes), what `span` of an image holds, max_pixels, jpeg_quality and when_decoded.
     """
     self._is_closed = False
     self._workers = []
     try:
       for _ in range(count):
-        self._workers.append(_Worker(decode_seconds, silence_seconds, max_pixels, jpeg_quality))
+        self._workers.append(
+          _Worker(decode_seconds, silence_seconds, max_pixels, jpeg_quality, reader)
+        )
     except BaseException:
       self._end_workers()
       raise
@@ -100,7 +108,8 @@ class Decoders:
     """Starts reading, and returns an iterator over (image, Picture or reason) in the same order.
 
     Args:
-      images: list of image_folder.ImageFile.
+      images: iterable of image_folder.ImageFile, or of others with a `path`, and with `span`, the
+        (start, length) of the picture in that file, when it does not fill it.
     """
     parts = _parts(images)
     pending, sizes = collections.deque(), collections.deque()
@@ -110,7 +119,7 @@ class Decoders:
         part, size = next(parts, (None, None))
         if part is None:
           return
-        pending.append((part, self._threads.submit(self._read, [image.path for image in part])))
+        pending.append((part, self._threads.submit(self._read, list(map(_job, part)))))
         sizes.append(size)
 
     def results():
@@ -123,14 +132,14 @@ class Decoders:
     read_ahead()
     return results()
 
-  def _read(self, paths):
+  def _read(self, jobs):
     """Returns a list of Pictures and reasons. Runs in one of the threads."""
     worker = self._idle.get()
-    found, tries, left = {}, collections.Counter(), list(range(len(paths)))
+    found, tries, left = {}, collections.Counter(), list(range(len(jobs)))
     try:
       while left:
         try:
-          found.update(zip(left, worker.read([paths[number] for number in left]), strict=True))
+          found.update(zip(left, worker.read([jobs[number] for number in left]), strict=True))
           left = []
         except _WorkerEnded as ended:
           if self._is_closed:
@@ -144,7 +153,7 @@ class Decoders:
             left.remove(number)
     finally:
       self._idle.put(worker)
-    return [found[number] for number in range(len(paths))]
+    return [found[number] for number in range(len(jobs))]
 
 
 class _WorkerEnded(Exception):
@@ -159,9 +168,9 @@ class _WorkerEnded(Exception):
 class _Worker:
   """One process and the socket to it."""
 
-  def __init__(self, decode_seconds, silence_seconds, max_pixels, jpeg_quality):
+  def __init__(self, decode_seconds, silence_seconds, max_pixels, jpeg_quality, reader):
     self._decode_seconds, self._silence_seconds = decode_seconds, silence_seconds
-    self._arguments = (decode_seconds, max_pixels, jpeg_quality)
+    self._arguments = (decode_seconds, max_pixels, jpeg_quality, reader)
     self._process = None
     # The worker notes here which of its files it reads.
     self._notes = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
@@ -189,7 +198,7 @@ class _Worker:
     self._link = connection.Connection(ours.detach())
     self._is_ready = False
 
-  def read(self, paths):
+  def read(self, jobs):
     """Returns what is in files: a list of Pictures and reasons.
 
     Raises:
@@ -199,7 +208,7 @@ class _Worker:
     silent = False
     try:
       self._wait_for_start()
-      self._link.send([os.fsencode(path) for path in paths])
+      self._link.send(jobs)
       answer = None
       while answer is None and not silent:
         silent = not self._link.poll(self._silence_seconds)
@@ -244,13 +253,25 @@ class _Worker:
     self._notes.close()
 
 
+def _job(image):
+  """Returns what a worker is told of an image: its path, and its span if it has one."""
+  return os.fsencode(image.path), *getattr(image, 'span', ())
+
+
+def _size(image):
+  """Returns the number of bytes of an image."""
+  if hasattr(image, 'span'):
+    return image.span[1]
+  return os.path.getsize(image.path)
+
+
 def _parts(images):
   """Yields (up to _FILES_AT_ONCE images of some _BYTES_AT_ONCE together, their bytes)."""
   part, size = [], 0
   for image in images:
     part.append(image)
     with contextlib.suppress(OSError):
-      size += os.path.getsize(image.path)
+      size += _size(image)
     if len(part) == _FILES_AT_ONCE or size >= _BYTES_AT_ONCE:
       yield part, size
       part, size = [], 0

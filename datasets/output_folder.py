@@ -15,7 +15,7 @@ from slim_errors import UserError
 
 SKIPPED_FILE = 'skipped.csv'
 
-_PARTIAL_FOLDER = '.data_convert-partial'
+PARTIAL_FOLDER = '.data_convert-partial'
 
 
 def refuse_existing(folder, dataset_name):
@@ -40,7 +40,7 @@ def partial_folder(output_dir):
 
   Leftovers of a conversion that was killed are removed; a running one is told apart by its lock.
   """
-  partial = os.path.join(output_dir, _PARTIAL_FOLDER)
+  partial = os.path.join(output_dir, PARTIAL_FOLDER)
   with _locked(output_dir):
     try:
       shutil.rmtree(partial, ignore_errors=True)
