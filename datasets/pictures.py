@@ -44,14 +44,14 @@ def read_bytes(path):
   """Returns what is in an image file; raises image_files.UnreadableImage with the reason."""
   try:
     with open(path, 'rb', opener=_without_waiting) as file:
-      if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+      facts = os.fstat(file.fileno())
+      if not stat.S_ISREG(facts.st_mode):
         raise image_files.UnreadableImage('not a regular file')
-      data = file.read(MAX_FILE_BYTES + 1)
+      if facts.st_size > MAX_FILE_BYTES:
+        raise image_files.UnreadableImage(f'larger than {MAX_FILE_BYTES >> 20} MB')
+      return file.read()
   except OSError as error:
     raise image_files.UnreadableImage(f'cannot be read: {error.strerror}') from None
-  if len(data) > MAX_FILE_BYTES:
-    raise image_files.UnreadableImage(f'larger than {MAX_FILE_BYTES >> 20} MB')
-  return data
 
 
 def _without_waiting(path, flags):
