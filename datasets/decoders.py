@@ -255,14 +255,13 @@ class _Worker:
 
 def _job(image):
   """Returns what a worker is told of an image: its path, and its span if it has one."""
-  return os.fsencode(image.path), *getattr(image, 'span', ())
+  return os.fsencode(image.path), *(getattr(image, 'span', None) or ())
 
 
 def _size(image):
   """Returns the number of bytes of an image."""
-  if hasattr(image, 'span'):
-    return image.span[1]
-  return os.path.getsize(image.path)
+  span = getattr(image, 'span', None)
+  return span[1] if span else os.path.getsize(image.path)
 
 
 def _parts(images):

@@ -145,6 +145,16 @@ def encoded(picture, data, jpeg_quality=None):
     return new_bytes, new_kind, *rgb.size, ', '.join(notes)
 
 
+def as_seen(picture, max_pixels=MAX_PIXELS):
+  """Returns a Decoded picture as a new image of mode RGB, turned as its EXIF says.
+
+  Raises:
+    UnreadableImage: as `readable_bytes` does.
+  """
+  with _reasons(b'', max_pixels):
+    return _turned(_as_rgb(picture.image), picture.image)
+
+
 @contextlib.contextmanager
 def _reasons(data, max_pixels):
   """Turns whatever Pillow raises into UnreadableImage."""
