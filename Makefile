@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml setup.py
 	  { echo 'error: Python 3.10 to 3.13 is needed; name one: make PYTHON=python3.12 ...'; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo 'error: no venv; on Debian: apt-get install python3-venv'; exit 2; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,tensorboard]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,doctor,tensorboard]'
 	@touch $@
 
 # make demo IMAGES=folder CHECKPOINT=file MODEL=inception_v3 runs on your own pictures.
