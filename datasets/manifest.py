@@ -150,7 +150,7 @@ def _validate(value, path):
 def _validate_shard(shard, field, check):
   check(isinstance(shard, dict), field, 'an object')
   file = shard.get('file')
-  is_plain = isinstance(file, str) and file and os.path.basename(file) == file
+  is_plain = isinstance(file, str) and file not in ('', '.', '..') and not set(file) & {'/', '\0'}
   check(is_plain, f'{field}.file', 'a file name without folder')
   check(_is_count(shard.get('num_images')), f'{field}.num_images', 'a whole number')
   check(_is_count(shard.get('bytes')), f'{field}.bytes', 'a whole number')

@@ -111,12 +111,11 @@ def freeze(source, output_graph, output_nodes=(), options=None):
   options = options or Options()
   graph_def = _graph_of(source)
   saver_def = _saver_of(source)
+  restored_by = [saver_def.restore_op_name] if saver_def else []
+  _check_runs(graph_def, source, (*output_nodes, *options.initializer_nodes, *restored_by))
   facts = sidecar.read(source.path) or sidecar.recognized(graph_def, source.path)
   output_nodes = _output_nodes(graph_def, output_nodes, facts, source.path)
-  if not source.trust_graph:
-    restored_by = [saver_def.restore_op_name] if saver_def else []
-    runs = (*output_nodes, *options.initializer_nodes, *restored_by)
-    graph_safety.check_runs(graph_def, runs, source.path)
+  _check_runs(graph_def, source, output_nodes)
   if options.clear_devices:
     for node in graph_def.node:
       node.device = ''
@@ -148,6 +147,12 @@ def _graph_of(source):
   if not source.trust_graph:
     graph_safety.check(graph_def, source.path, has_saver=True)
   return graph_def
+
+
+def _check_runs(graph_def, source, names):
+  """Raises UserError when running some nodes of a graph that is not trusted would write a file."""
+  if not source.trust_graph:
+    graph_safety.check_runs(graph_def, names, source.path)
 
 
 def _saver_of(source):

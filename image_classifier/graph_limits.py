@@ -36,14 +36,14 @@ def check_binary(data, kind, path):
   """
   to_graph = _TO_GRAPH.get(kind, _TO_SAVED_GRAPH)
   content, nodes = _measured(data, to_graph + _TO_CONTENT, len(to_graph))
+  if nodes > MAX_NODES:
+    raise UserError(f'{path} has more than {MAX_NODES} nodes, and no net has: it is not read.')
   structure = len(data) - content
   if structure > MAX_STRUCTURE_BYTES:
     raise UserError(
       f'{path} has {structure >> 20} MB beside its weights, and no graph of a net has more than '
       f'{MAX_STRUCTURE_BYTES >> 20}: it is not read.'
     )
-  if nodes > MAX_NODES:
-    raise UserError(f'{path} has more than {MAX_NODES} nodes, and no net has: it is not read.')
 
 
 def _measured(data, field_numbers, node_depth):
@@ -67,10 +67,10 @@ def _measured(data, field_numbers, node_depth):
         at += 8 if wire == _FIXED64 else 4
       else:
         return content, nodes
+      nodes += depth == node_depth  # and its few other parts
+      if nodes > MAX_NODES:
+        return content, nodes
       if wire == _BYTES and key >> 3 == field_numbers[depth] and at + length <= end:
-        nodes += depth == node_depth
-        if nodes > MAX_NODES:
-          return content, nodes
         if last:
           content += length
         elif length > _SMALL:

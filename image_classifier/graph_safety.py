@@ -20,11 +20,10 @@ NETS = _names("""
   FusedBatchNormV3 Identity LRN MatMul MaxPool MaxPool3D Mean Mul Pad Placeholder RandomUniform Relu
   Relu6 Reshape Rsqrt Shape Sigmoid Softmax Squeeze StridedSlice Sub TruncatedNormal VariableV2
 """)
-# What reading a picture and preparing it for a net adds. Assert can do no more than stop.
+# What preparing pictures for a net adds. Assert can do no more than stop.
 PREPROCESSING = _names("""
-  All Assert Cast DecodeImage Equal ExpandDims Floor FloorDiv GatherV2 Greater GreaterEqual Less
-  LogicalOr Maximum Min Minimum Neg Pack Prod Range RealDiv ResizeBilinear Rint Slice Sqrt Square
-  Substr Transpose Unpack
+  All Assert Cast ExpandDims Floor FloorDiv GatherV2 Greater GreaterEqual Less Maximum Min Minimum
+  Neg Pack Prod Range RealDiv ResizeBilinear Rint Slice Sqrt Square Transpose Unpack
 """)
 # What published graphs of TensorFlow 0.x and 1.x add: Inception of 2015 (Concat, DecodeJpeg,
 # CheckNumerics, its batch norm), retrain's (PlaceholderWithDefault), and those of research/slim.

@@ -5,11 +5,14 @@ import os
 
 import numpy as np
 
+import slim_files
 from datasets import image_files, labels, records
 from image_classifier import clips, graph_files, graph_safety, sidecar
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
+
+_MAX_PICTURE_BYTES = 512 * 1024**2  # no format of photographs fills more with the pixels allowed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,10 +277,11 @@ def _bytes(image):
   if isinstance(image, (bytes, bytearray)):
     return bytes(image)
   try:
-    with open(image, 'rb') as file:
-      return file.read()
+    return slim_files.read_bytes(image, _MAX_PICTURE_BYTES)
   except OSError as error:
     raise image_files.UnreadableImage(error.strerror) from None
+  except ValueError as error:
+    raise image_files.UnreadableImage(error) from None
 
 
 def _rgb(array):
