@@ -43,7 +43,7 @@ class MetricsLog:
       if os.path.exists(self._path):
         os.truncate(self._path, self._size)
       message = '%s cannot be written, the disk is full: its lines wait for room.'
-      tf.logging.log_first_n(tf.logging.WARNING, message, 1, self._path)
+      tf.logging.log_first_n(tf.logging.WARN, message, 1, self._path)
     else:
       self._size += len(content)
       self._waiting.clear()

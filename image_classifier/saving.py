@@ -41,7 +41,7 @@ class CheckpointWriter:
       train_dir: folder of the checkpoints.
       resumed: prefix of the checkpoint in it that the run goes on from, or None; newer ones are
         damaged.
-      num_kept: how many checkpoints stay.
+      num_kept: how many checkpoints stay, at least 2: what comes before them is what goes.
     """
     self._session, self._saver = session, saver
     self._train_dir, self._num_kept = train_dir, num_kept

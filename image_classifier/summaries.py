@@ -52,7 +52,7 @@ class EventFile:
         raise
       self._cut()
       message = 'The disk is full: summaries are left out until there is room.'
-      tf.logging.log_first_n(tf.logging.WARNING, message, 1)
+      tf.logging.log_first_n(tf.logging.WARN, message, 1)
 
   def _open(self):
     name = f'{self._folder}/events.out.tfevents.{int(time.time())}.{socket.gethostname()}'
