@@ -10,6 +10,7 @@ import struct
 MAX_JPEG_SEGMENTS = 10_000
 MAX_JPEG_SCANS = 100
 _MAX_PNG_CHUNKS = 100_000
+_MAX_PNG_TEXTS = 30
 _MAX_TIFF_HEADERS = 1_000
 _MAX_TIFF_ENTRIES = 100_000
 # A strip or tile of a TIFF has two numbers; more than these are not of a picture.
@@ -31,18 +32,21 @@ def bomb(data):
   Args:
     data: bytes of the file, or of an EXIF block.
   """
-  if data.startswith(b'\x89PNG') and _has_endless_chunks(data):
-    return f'more than {_MAX_PNG_CHUNKS} chunks in a PNG'
+  if data.startswith(b'\x89PNG'):
+    return _png_bomb(data) or _tiff_bomb(data)
   return _tiff_bomb(data)
 
 
-def _has_endless_chunks(data):
-  position = 8
+def _png_bomb(data):
+  position, packed = 8, 0
   for _ in range(_MAX_PNG_CHUNKS):
     if position + 12 > len(data):
-      return False
+      return None
+    packed += data[position + 4 : position + 8] in (b'zTXt', b'iTXt')
+    if packed > _MAX_PNG_TEXTS:
+      return f'more than {_MAX_PNG_TEXTS} packed texts in a PNG'
     position += 12 + int.from_bytes(data[position : position + 4], 'big')
-  return True
+  return f'more than {_MAX_PNG_CHUNKS} chunks in a PNG'
 
 
 def _tiff_bomb(data):
