@@ -112,7 +112,8 @@ def _check_names(report, path, folder):
   alike = collections.defaultdict(list)
   for image in (image for images in folder.splits.values() for image in images):
     real = os.path.relpath(image.path, path)
-    alike[labels.normalized(real).casefold()].append(Place(real, image.path))
+    folder_name, name = os.path.split(real)
+    alike[folder_name, labels.normalized(name).casefold()].append(Place(real, image.path))
     if any(unicodedata.category(character) in ('Cc', 'Cs') for character in real):
       report.add('odd_name', 'rename it', Place(real, image.path))
   for places in alike.values():

@@ -152,6 +152,8 @@ def _examine_splits(report, path, splits, classes, settings):
 def _records(report, path, file, split, classes):
   """Yields (Place of its picture, its (height, width) or None, label) of the records of a shard."""
   shard_path = os.path.join(path, file)
+  if not os.path.isfile(shard_path):
+    return  # which _check_listed has said
   try:
     for index, (start, data) in enumerate(records.checked_records(shard_path)):
       classes.in_shards[file] += 1
@@ -181,11 +183,9 @@ def _records(report, path, file, split, classes):
       )
   except UserError as error:
     report.add('record', str(error), Place(file, shard_path))
-  except OSError as error:
-    why = f'cannot be read: {error.strerror}'
-    if not os.path.exists(shard_path):
-      return  # _check_listed has said so
-    report.add('unreadable', why, Place(file, shard_path))
+  except (OSError, tf.errors.OpError) as error:
+    why = getattr(error, 'strerror', None) or error.message
+    report.add('unreadable', f'cannot be read: {why}', Place(file, shard_path))
 
 
 def _example(report, place, data):
