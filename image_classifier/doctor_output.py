@@ -119,9 +119,7 @@ def _class_table(classes, show_all):
 
 
 def _machine(machine):
-  versions = ', '.join(
-    f'{name} {value or "missing"}' for name, value in machine['versions'].items()
-  )
+  versions = [f'{name} {value or "missing"}' for name, value in machine['versions'].items()]
   features = machine['cpu']['features']
   speed = 'unknown' if features is None else ', '.join(features) or 'none of AMX and AVX2'
   return [

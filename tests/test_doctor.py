@@ -1,5 +1,6 @@
 """scripts/doctor.py: what it finds in pictures, data sets and runs, and that it only reads."""
 
+import functools
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets import decoders
 from image_classifier import command, run_record
 from scripts import doctor
 
@@ -138,7 +140,9 @@ def test_nothing_is_found_in_good_pictures(tmp_path, capsys):
   assert set(report['machine']) == {'versions', 'cpu', 'gpus', 'free_bytes'}
   assert report['machine']['versions']['numpy'] == np.__version__
   assert _run(tmp_path) == 0
-  assert 'Nothing found.' in capsys.readouterr().out
+  text = capsys.readouterr().out
+  assert 'Nothing found.' in text
+  assert f', numpy {np.__version__}, pillow ' in text
 
 
 def test_every_kind_of_bad_picture_is_found_with_a_fix(tmp_path, capsys):
@@ -154,6 +158,15 @@ def test_every_kind_of_bad_picture_is_found_with_a_fix(tmp_path, capsys):
   for group in report['findings']:
     assert f'{group["title"]}. Fix: {group["fix"]}.' in text
   assert _tree(folder) == before
+
+
+def test_a_decoder_that_hangs_does_not_stop_it(tmp_path, capsys, monkeypatch):
+  impatient = functools.partial(decoders.Decoders, decode_seconds=0.1)
+  monkeypatch.setattr(decoders, 'Decoders', impatient)
+  _write(_good(tmp_path), {'cat/slow.jpg': Image.new('RGB', (9000, 9000), 'navy')})
+  report = _json(capsys, tmp_path)
+  assert _found(report) == {'decoder': [['cat/slow.jpg']]}
+  assert report['facts']['image folder']['readable'] == 6
 
 
 def test_exact_copies_are_found_within_and_across_classes_and_splits(tmp_path, capsys):
