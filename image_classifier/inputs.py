@@ -122,12 +122,18 @@ def damaged_record(dataset, labels_offset=0, first=0):
             session.run(items, {record: content})
           seen += 1
       except tf.errors.OpError as error:
-        reason = error.message.removeprefix('Graph execution error:').strip().splitlines()[0]
         return RunError(
-          f'{path}: record {seen - before} cannot be used ({reason}): check --labels_offset and '
-          'label.txt, or convert the images anew.'
+          f'{path}: record {seen - before} cannot be used ({_reason(error)}): check '
+          '--labels_offset and label.txt, or convert the images anew.'
         )
   return None
+
+
+def _reason(error):
+  """Returns the line of a tf.errors.OpError that says what was wrong, not where in the graph."""
+  lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+  where = ('Graph execution error:', 'Detected at node', 'Node:', 'File ')
+  return next((line for line in lines if not line.startswith(where)), lines[0])
 
 
 def _shards(dataset):

@@ -56,6 +56,12 @@ OPTIMIZERS = {
   'sgd': lambda o, rate: tf.train.GradientDescentOptimizer(rate),
 }
 
+# Learning rates above these, at up to so many images a batch, rarely end well; more images bear
+# proportionally more: Goyal et al., Accurate, Large Minibatch SGD, https://arxiv.org/abs/1706.02677
+_HIGHEST_USUAL_RATES = {'adadelta': 10.0, 'adam': 0.1}
+_HIGHEST_USUAL_RATE = 1.0
+_USUAL_BATCH_SIZE = 256
+
 
 def check(options):
   """Raises UserError for an unknown schedule or optimizer, or a rate that cannot work."""
@@ -68,6 +74,20 @@ def check(options):
   decay = options.moving_average_decay
   if decay is not None and not 0 <= decay < 1:
     raise UserError(f'--moving_average_decay={decay} must be at least 0 and below 1.')
+
+
+def warn_of_high_rate(options):
+  """Warns of a learning rate at which a run is likely to diverge."""
+  usual = _HIGHEST_USUAL_RATES.get(options.optimizer, _HIGHEST_USUAL_RATE)
+  usual *= max(1.0, options.batch_size / _USUAL_BATCH_SIZE)
+  if options.learning_rate > usual:
+    tf.logging.warning(
+      '--learning_rate=%g is high for %s, whose usual rates are below %g: the loss may soon be no '
+      'number any more.',
+      options.learning_rate,
+      options.optimizer,
+      usual,
+    )
 
 
 def learning_rate(options, num_samples, global_step):

@@ -102,7 +102,7 @@ def _train(options, dataset, retries, patience):
       learning_rate=options.learning_rate / 10**retries,
       end_learning_rate=options.end_learning_rate / 10**retries,
     )
-    message = 'Gone back %d times for a loss that was not a number: --learning_rate=%g now'
+    message = 'Retry %d after a loss that was not a number: --learning_rate=%g'
     tf.logging.warning(message, retries, options.learning_rate)
 
   with tf.Graph().as_default():
@@ -251,6 +251,7 @@ def _announce(options, dataset, graph, restored):
     )
   )
   _warn_of_unsettled_batch_norm(options, graph)
+  optimization.warn_of_high_rate(options)
   sys.stdout.flush()
 
 

@@ -83,4 +83,4 @@ def test_the_damaged_record_is_found(tiny_dataset):
   dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
   assert inputs.damaged_record(dataset) is None
   error = str(inputs.damaged_record(dataset, labels_offset=2))
-  assert 'tfrecord: record ' in error and 'label' in error
+  assert 'tfrecord: record 0 cannot be used (assertion failed: [label] [' in error

@@ -113,3 +113,18 @@ def test_momentum_by_hand():
 def test_settings_that_cannot_work(settings, words):
   with pytest.raises(UserError, match=words):
     optimization.check(TrainingOptions(**settings))
+
+
+@pytest.mark.parametrize(
+  ('settings', 'warned'),
+  [
+    ({'optimizer': 'momentum', 'learning_rate': 1.0}, False),
+    ({'optimizer': 'momentum', 'learning_rate': 1.5}, True),
+    ({'optimizer': 'momentum', 'learning_rate': 1.5, 'batch_size': 512}, False),
+    ({'optimizer': 'adam', 'learning_rate': 0.5}, True),
+    ({'optimizer': 'adadelta', 'learning_rate': 1.5}, False),
+  ],
+)
+def test_a_high_rate_is_warned_of(settings, warned, caplog):
+  optimization.warn_of_high_rate(TrainingOptions(**settings))
+  assert any('--learning_rate=' in message for message in caplog.messages) is warned

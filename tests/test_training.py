@@ -1,11 +1,13 @@
 """Training through the command: what starts, what is trained, what is written, how it stops."""
 
 import dataclasses
+import itertools
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from conftest import REPO, TINY_CLASSES
 
 import train_image_classifier
 from datasets import dataset_factory
-from image_classifier import checkpoints, command, training, training_graph
+from image_classifier import checkpoints, command, training, training_graph, training_loop
 from image_classifier.options import TrainingOptions
+from preprocessing import preprocessing_factory
 from slim_compat import tf
 
 _LENET_HEAD = 'LeNet/fc4'
@@ -536,6 +539,34 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
   assert all(np.isfinite(v).all() for v in _values(tmp_path / 'model.ckpt-0').values())
 
 
+def test_the_batch_of_a_loss_that_is_not_finite_is_named(tiny_dataset, tmp_path, capsys):
+  arguments = ['--optimizer=sgd', '--learning_rate=1e30', '--save_interval_secs=0']
+  assert _train(tmp_path, tiny_dataset, *arguments, steps=50) == 3
+  batch = capsys.readouterr().err.rsplit('; the batch was ', 1)[1]
+  assert len(batch.split(', ')) == 5 and '.jpg' in batch
+
+
+def test_going_back_with_a_tenth_of_the_rate(tiny_dataset, tmp_path, caplog, capsys):
+  settings = ['--optimizer=sgd', '--train_image_size=12', '--log_every_n_steps=1']
+  diverging = [*settings, '--learning_rate=1000']
+  assert _train(tmp_path, tiny_dataset, *diverging, '--retry_on_nan=1', steps=12) == 3
+  assert sum('the loss is ' in message for message in caplog.messages) == 1
+  assert '(learning rate 100)' in capsys.readouterr().err
+  # A process that takes over goes on with what the one before came to.
+  caplog.clear()
+  assert _train(tmp_path, tiny_dataset, *diverging, '--retry_on_nan=9', steps=12) == 0
+  retries = [message for message in caplog.messages if message.startswith('Retry ')]
+  assert retries[0] == 'Retry 1 after a loss that was not a number: --learning_rate=100'
+  lines = (tmp_path / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  metrics = [json.loads(line) for line in lines]
+  assert [line['step'] for line in metrics] == list(range(1, 13))
+  assert metrics[-1]['learning_rate'] < 20
+  # Another rate is another matter.
+  caplog.clear()
+  assert _train(tmp_path, tiny_dataset, *settings, '--learning_rate=0.001', steps=13) == 0
+  assert not any(message.startswith('Retry ') for message in caplog.messages)
+
+
 def test_weights_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path, capsys):
   arguments = ['--optimizer=sgd', '--learning_rate=1e38']  # finite loss, infinite weights after it
   assert _train(tmp_path, tiny_dataset, *arguments, steps=1) == 3
@@ -543,14 +574,115 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path, capsy
   assert not (tmp_path / 'model.ckpt-1.index').exists()
 
 
-@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_exits(number, code, tiny_dataset, tmp_path):
+def test_statistics_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path):
+  dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+  options = _options(
+    tiny_dataset, tmp_path, model_name='mobilenet_v1_025', moving_average_decay=0.9
+  )
+  with tf.Graph().as_default(), tf.Session() as session:
+    graph = training_graph.build(options, dataset, 32)
+    session.run(tf.global_variables_initializer())
+    assert session.run(graph.is_finite)
+    others = [v for v in tf.global_variables() if v.dtype.is_floating and not v.trainable]
+    kinds = {v.op.name.rsplit('/', 1)[-1] for v in others}
+    assert {'moving_variance', 'RMSProp', 'ExponentialMovingAverage'} <= kinds
+    for kind in kinds:
+      variable = next(v for v in others if v.op.name.endswith(f'/{kind}'))
+      good = session.run(variable)
+      session.run(tf.assign(variable, tf.fill(variable.shape, np.inf)))
+      assert not session.run(graph.is_finite), variable.op.name
+      session.run(tf.assign(variable, good))
+
+
+def test_a_warm_start_from_weights_that_are_no_numbers(lenet_run, tiny_dataset, tmp_path, capsys):
+  values = _values(lenet_run / 'model.ckpt-4')
+  with tf.Graph().as_default(), tf.Session() as session:
+    for name, value in values.items():
+      tf.get_variable(name, initializer=value * np.nan if 'conv1' in name else value)
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, f'{tmp_path}/nan')
+  start = f'--checkpoint_path={tmp_path}/nan'
+  assert _train(tmp_path / 'run', tiny_dataset, start) == 3
+  assert f'take another --checkpoint_path than {tmp_path}/nan' in capsys.readouterr().err
+
+
+def test_all_checkpoints_damaged_is_refused_and_nothing_changes(lenet_run, tiny_dataset, tmp_path):
+  folder = _copy(lenet_run, tmp_path)
+  for path in folder.glob('*.data-*'):
+    path.write_bytes(path.read_bytes()[:-100])
+  before = {path.name: path.read_bytes() for path in folder.glob('*ckpt*')}
+  assert _train(folder, tiny_dataset, '--moving_average_decay=0.5', steps=6) == 2
+  assert {path.name: path.read_bytes() for path in folder.glob('*ckpt*')} == before
+  for path in folder.glob('*.data-*'):
+    path.unlink()  # incomplete is as bad
+  assert _train(folder, tiny_dataset, '--moving_average_decay=0.5', steps=6) == 2
+
+
+def _block_at(number, monkeypatch):
+  """Makes the input stand still at an image; returns the threading.Event that lets it go on."""
+  go_on = threading.Event()
+  seen = itertools.count()
+
+  def wait(image):
+    if next(seen) >= number:
+      go_on.wait(60)
+    return image
+
+  original = preprocessing_factory.get_preprocessing
+
+  def get_preprocessing(*args, **kwargs):
+    fn = original(*args, **kwargs)
+
+    def preprocess(image, *args, **kwargs):
+      waited = tf.numpy_function(wait, [image], tf.uint8)
+      waited.set_shape(image.shape)
+      return fn(waited, *args, **kwargs)
+
+    return preprocess
+
+  monkeypatch.setattr(preprocessing_factory, 'get_preprocessing', get_preprocessing)
+  return go_on
+
+
+def test_standing_still_is_said(tiny_dataset, tmp_path, monkeypatch, caplog):
+  go_on = _block_at(12, monkeypatch)  # in the third batch of five
+  threading.Timer(4, go_on.set).start()
+  options = _options(tiny_dataset, tmp_path, max_number_of_steps=5, num_preprocessing_threads=1)
+  assert training.train(options, patience=0.5).step == 5
+  lines = [line for line in caplog.messages if line.startswith('No step has ended for ')]
+  assert f'waits for its batch to be read from {tiny_dataset}' in lines[-1]
+  assert 1 <= len(lines) < 8
+
+
+def _start(tiny_dataset, train_dir, *arguments):
   command_line = [
-    *[sys.executable, REPO / 'train_image_classifier.py', f'--train_dir={tmp_path}'],
-    *[f'--dataset_dir={tiny_dataset}', '--model_name=lenet', '--log_every_n_steps=1'],
+    *[sys.executable, REPO / 'train_image_classifier.py', f'--train_dir={train_dir}'],
+    *[f'--dataset_dir={tiny_dataset}', '--model_name=lenet', '--log_every_n_steps=1', *arguments],
   ]
   quiet = {'stderr': subprocess.PIPE, 'stdout': subprocess.DEVNULL, 'text': True}
-  with subprocess.Popen(command_line, **quiet) as process:
+  return subprocess.Popen(command_line, **quiet)
+
+
+def test_a_second_signal_exits_at_once_and_a_second_run_is_refused(tiny_dataset, tmp_path, capsys):
+  with _start(tiny_dataset, tmp_path, '--batch_size=30000') as process:  # a step of minutes
+    for line in process.stderr:
+      if 'Starting Queues' in line:
+        break
+    assert _train(tmp_path, tiny_dataset) == 2
+    assert f'is in use by process {process.pid} on ' in capsys.readouterr().err
+    process.send_signal(signal.SIGTERM)
+    assert (
+      'Signal 15: saving after this step; once more stops at once.' in process.stderr.readline()
+    )
+    process.send_signal(signal.SIGINT)
+    process.stderr.read()
+    assert process.wait(20) == 130
+  assert _train(tmp_path, tiny_dataset) == 0  # its lock has gone with it
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_exits(number, code, tiny_dataset, tmp_path):
+  with _start(tiny_dataset, tmp_path) as process:
     for line in process.stderr:
       if 'global step 3:' in line:
         process.send_signal(number)
@@ -558,3 +690,23 @@ def test_a_signal_saves_and_exits(number, code, tiny_dataset, tmp_path):
     rest = process.stderr.read()
     assert process.wait(60) == code, rest
   assert checkpoints.step_of(checkpoints.newest_intact(str(tmp_path))) >= 3
+
+
+@pytest.mark.slow
+def test_a_long_run_does_not_grow(tiny_dataset, tmp_path, monkeypatch):
+  sizes = []
+  original = training_loop.Progress.step
+
+  def step(self, number, loss):
+    original(self, number, loss)
+    if number % 100 == 0:
+      with open('/proc/self/statm', encoding='utf-8') as file:
+        pages = int(file.read().split()[1])
+      sizes.append((len(tf.get_default_graph().get_operations()), pages >> 8))  # nodes, MB
+
+  monkeypatch.setattr(training_loop.Progress, 'step', step)
+  options = {'train_image_size': 12, 'save_interval_secs': 1, 'save_summaries_secs': 1}
+  training.train(_options(tiny_dataset, tmp_path, max_number_of_steps=1200, **options))
+  nodes, megabytes = zip(*sizes, strict=True)
+  assert len(set(nodes)) == 1
+  assert max(megabytes[5:]) - megabytes[2] < 30, megabytes
