@@ -9,12 +9,11 @@ import contextlib
 import io
 import re
 import warnings
-import zlib
 from typing import NamedTuple
 
 from PIL import Image
 
-from datasets import image_bombs
+from datasets import image_bombs, png_files
 
 # Pillow's own limit before it warns.
 MAX_PIXELS = 89_478_485
@@ -333,19 +332,12 @@ class _WatchedStream(io.BytesIO):
 
 
 def _png_notes(data):
-  """Checks the chunks of a PNG: Pillow skips the checksums of its pixels, and what is behind."""
   if not data.startswith(b'\x89PNG'):
     return []
-  position, kind = 8, b''
-  while kind != b'IEND':
-    kind, end = data[position + 4 : position + 8], position + 8
-    end += int.from_bytes(data[position : position + 4], 'big')
-    if len(kind) < 4 or end + 4 > len(data):
-      return ['PNG without its end']
-    if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], 'big'):
-      raise UnreadableImage('damaged: a checksum in the PNG is wrong')
-    position = end + 4
-  return []
+  note, damage = png_files.problem(data)
+  if damage:
+    raise UnreadableImage(f'damaged: {damage}')
+  return [note] if note else []
 
 
 def _walk_jpeg(data):

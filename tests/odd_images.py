@@ -314,6 +314,10 @@ def _skipped():
     'zero width.jpg': (_resized_header(jpeg, (0, 28)), ''),
     'taller than coded.jpg': (_resized_header(jpeg, (40, 280)), 'truncated'),
     'bad CRC of pixels.png': (_flipped(lossless, lossless.index(b'IDAT') + 20), ''),
+    'other pixels than their sum.png': (
+      png(SIZE, b'', extra=[chunk(b'IDAT', zlib.compress(_rows(np.asarray(photo())))[:-1] + b'x')]),
+      'not what its checksum says',
+    ),
     'bad CRC of header.png': (_flipped(lossless, 30), ''),
     'bad CRC of the end.png': (_flipped(lossless, len(lossless) - 1), 'checksum'),
     'zero width.png': (png((0, 5), b''), ''),

@@ -245,7 +245,7 @@ _MUTATIONS = st.lists(
     st.binary(min_size=1, max_size=8),
   ),
   min_size=1,
-  max_size=6,
+  max_size=3,
 )
 
 
@@ -337,7 +337,7 @@ def test_mutated_images_never_hurt(tmp_path):
 @pytest.mark.slow  # thousands of files
 def test_many_mutated_images_never_hurt(tmp_path):
   outcomes = _fuzz(tmp_path, 2000)
-  assert min(outcomes.values()) > 50, outcomes
+  assert min(outcomes.values()) > 40, outcomes
 
 
 def test_copies_of_odd_pictures_stay_in_one_split(tmp_path):
