@@ -11,6 +11,7 @@ confusion_matrix.csv, confusion_matrix.png and events for TensorBoard.
 import os
 import sys
 
+import slim_text
 from image_classifier import command, run_record
 from slim_errors import UserError
 
@@ -163,7 +164,8 @@ def _value(flags, record, name, key=None):
   if not command.is_given(flags, name):
     return recorded
   if value != recorded:
-    print(f'--{name}={value} although the training used {recorded}.', file=sys.stderr)
+    sentence = f'--{name}={value} although the training used {recorded}.'
+    print(slim_text.shown(sentence), file=sys.stderr)
   return value
 
 

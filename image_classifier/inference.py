@@ -157,7 +157,10 @@ class Classifier:
     if self._num_frames:
       batch = clips.repeated(batch, self._num_frames)
     fetches = (self._logits, self._probabilities)
-    logits, probabilities = self._session.run(fetches, {self._images: batch})
+    try:
+      logits, probabilities = self._session.run(fetches, {self._images: batch})
+    except tf.errors.InvalidArgumentError as error:  # a graph whose parts do not fit together
+      raise UserError(f'The graph cannot be run: {error.message.splitlines()[0]}.') from None
     if len(logits) != len(batch):  # a net that flattens makes several pictures of a larger one
       raise UserError(f'The net does not take pictures of {batch.shape[-3:-1]}: give --image_size.')
     return [

@@ -29,6 +29,7 @@ from test_layers import REPO, shipped_files
 
 import classify_image
 import data_convert
+import eval_image_classifier
 import export_inference_graph
 import freeze_graph
 import slim_files
@@ -36,6 +37,7 @@ import slim_text
 from datasets import dataset_factory, labels, manifest
 from image_classifier import (
   archives,
+  checkpoints,
   downloads,
   evaluation,
   export,
@@ -733,6 +735,49 @@ def test_a_hostile_sidecar_ends_in_one_sentence(made, tmp_path, capsys):
     assert _classify(made, tmp_path / 'net.pb') == 2, change
     printed = capsys.readouterr().err
     assert message in printed and printed.count('\n') == 1
+
+
+def test_a_hostile_run_json_ends_in_one_sentence(made, tmp_path, tiny_dataset, capsys):
+  shutil.copytree(made / 'run', tmp_path / 'run')
+  record = json.loads((made / 'run/run.json').read_text('utf-8'))
+  evaluated = (eval_image_classifier, f'--checkpoint_path={tmp_path / "run"}')
+  exported = (export_inference_graph, f'--train_dir={tmp_path / "run"}')
+  for change, message in (
+    ({'model_name': '\x1b[2J'}, r"model_name '\x1b[2J'"),
+    ({'preprocessing_name': 'incption'}, "'incption'"),
+    ({'class_names': ['x'] * 3, 'num_classes': 10**7}, 'num_classes is 10000000'),
+    ({'num_classes': 2}, 'num_classes is 2, of 3 class_names'),
+    ({'image_size': 10**9}, 'image_size is 1000000000'),
+  ):
+    (tmp_path / 'run/run.json').write_text(json.dumps({**record, **change}))
+    folders = f'--dataset_dir={tiny_dataset}', f'--eval_dir={tmp_path / "eval"}'
+    for command in ((*evaluated, *folders), (*exported, f'--output_file={tmp_path / "g.pb"}')):
+      assert run(*command) == 2, (change, command)
+      printed = capsys.readouterr().err
+      assert message in printed and '\x1b' not in printed
+  assert not (tmp_path / 'g.pb').exists()
+
+
+def test_what_lies_beside_a_checkpoint_is_never_run(made, tmp_path, tiny_dataset, capsys):
+  """Its .meta and graph.pbtxt are programs, and its `checkpoint` file names paths."""
+  shutil.copytree(made / 'run', tmp_path / 'run')
+  graph_def = _graph(made, 'graph.pb')
+  _add_saver(graph_def, str(tmp_path / 'written').encode())
+  meta_graph = tf.MetaGraphDef(graph_def=graph_def)
+  meta_graph.saver_def.restore_op_name = 'evil'
+  (tmp_path / 'run/model.ckpt-7.meta').write_bytes(meta_graph.SerializeToString())
+  (tmp_path / 'run/graph.pbtxt').write_text(text_format.MessageToString(graph_def))
+  state = '"/etc/model.ckpt-7"'
+  (tmp_path / 'run/checkpoint').write_text(
+    f'model_checkpoint_path: {state}\nall_model_checkpoint_paths: {state}\n'
+  )
+  assert checkpoints.resolve(str(tmp_path / 'run')) == str(tmp_path / 'run/model.ckpt-7')
+  dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
+  assert evaluation.predict(str(tmp_path / 'run'), dataset, 'cifarnet', image_size=32).files
+  source = f'--input_graph={made / "graph.pb"}'
+  checkpoint, output = f'--input_checkpoint={tmp_path / "run"}', f'{tmp_path / "frozen.pb"}'
+  assert run(freeze_graph, source, checkpoint, f'--output_graph={output}') == 0
+  assert not list(tmp_path.glob('written*'))
 
 
 def test_shards_of_dataset_json_stay_in_their_folder(tmp_path):
