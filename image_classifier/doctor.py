@@ -120,7 +120,8 @@ def kinds_of(path):
     names = set(os.listdir(path))
   except OSError as error:
     raise UserError(f'{path} cannot be looked at ({error.strerror}): name a folder.') from None
-  if names & set(_RUN_FILES) or any(name.endswith('.index') for name in names):
+  run_files = (name for name in names if name in _RUN_FILES or name.endswith('.index'))
+  if any(os.path.isfile(os.path.join(path, name)) for name in run_files):
     return [RUN]
   is_data_set = (
     manifest.MANIFEST_FILE in names

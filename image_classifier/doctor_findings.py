@@ -11,7 +11,7 @@ class Place(NamedTuple):
 
   Attributes:
     name: for people; may hold any character that a file name can hold.
-    path: the file; '' when there is nothing to look at.
+    path: the file of a picture; '' for what is none.
     span: (start, length) of the picture's bytes in the file, None for all of it.
   """
 
@@ -70,7 +70,9 @@ CHECKS = {
   'decoder': Check(
     ERROR, 'pictures at which the decoder crashes or hangs', 'remove them or save them anew'
   ),
-  'too_large': Check(ERROR, 'pictures beyond the limit of pixels', _REDUCE),
+  'too_large': Check(
+    ERROR, 'pictures beyond the limits, decompression bombs', f'{_REDUCE}, or remove them'
+  ),
   'reduced': Check(WARNING, 'pictures so large that they are read at reduced size', _REDUCE),
   'wrong_type': Check(
     WARNING, 'files whose content is of another type than their name', 'rename them; content counts'

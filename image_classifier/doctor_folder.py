@@ -43,7 +43,7 @@ def examine(report, path, settings):
   try:
     folder = image_folder.list_folder(path, settings.recursive)
   except UserError as error:
-    report.add('layout', str(error))
+    report.add('layout', str(error).partition('. What is there')[0])
     return
   _check_names(report, path, folder)
   jobs = [
@@ -57,6 +57,7 @@ def examine(report, path, settings):
     picture = doctor_pictures.Picture(place, image.class_name, split, facts)
     pictures.append(picture)
     report.findings += doctor_pictures.findings(picture, settings.min_side)
+  doctor_pictures.forgive_tiny(report, pictures)
   settings.copies(report, pictures)
   count_classes(report, facts_of_folder, pictures, [split or 'all' for split in folder.splits])
   facts_of_folder['ignored'] = {why: count for why, count in folder.ignored.items() if count}
@@ -102,7 +103,7 @@ def _check_names(report, path, folder):
   try:
     image_folder.check_two_classes(path, folder.class_names)
   except UserError as error:
-    report.add('layout', str(error))
+    report.add('layout', str(error).partition('. What is there')[0])
   for name in image_folder.empty_classes(folder):
     report.add('empty_class', name)
   for reason, count in folder.ignored.items():

@@ -59,7 +59,7 @@ def conclusion(report):
   if not report.findings:
     return 'Nothing found.'
   errors = sum(CHECKS[finding.check].severity == ERROR for finding in report.findings)
-  return f'Found {errors} errors and {len(report.findings) - errors} warnings.'
+  return f'Errors: {errors}, warnings: {len(report.findings) - errors}.'
 
 
 def item(finding, most=None):

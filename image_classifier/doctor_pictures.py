@@ -20,6 +20,9 @@ _LEAST_RANGE = 3
 # Pillow's names of formats that are one to a user.
 _SAME_FORMAT = {'MPO': 'JPEG'}
 
+# Of so many pictures most may be tiny on purpose.
+_MANY = 20
+
 # What conversion would repair, as image_files says it, to a key of CHECKS.
 _CHECK_OF_NOTE = {
   'CMYK': 'cmyk',
@@ -164,6 +167,14 @@ def looks(picture, min_side):
     yield Finding('tiny', f'{facts.width}x{facts.height} pixels', (picture.place,))
   if is_blank(facts):
     yield Finding('blank', 'one colour', (picture.place,))
+
+
+def forgive_tiny(report, pictures):
+  """Leaves out what was said of tiny pictures when most of them are: such is the data then."""
+  tiny = [finding for finding in report.findings if finding.check == 'tiny']
+  if len(pictures) >= _MANY and 2 * len(tiny) > len(pictures):
+    report.findings = [finding for finding in report.findings if finding.check != 'tiny']
+    report.notes.append(f'{len(tiny)} of {len(pictures)} pictures are below --min_side.')
 
 
 def check_of_problem(problem):

@@ -45,6 +45,7 @@ def examine(report, path, settings):
   for name, splits in sets.items():
     classes = _Classes(listed, *_class_names(report, path, name, splits, listed))
     pictures += _examine_splits(report, path, splits, classes, settings)
+  doctor_pictures.forgive_tiny(report, pictures)
   settings.copies(report, pictures)
   all_splits = sorted({split for splits in sets.values() for split in splits})
   doctor_folder.count_classes(report, facts, pictures, all_splits)
@@ -71,10 +72,10 @@ def _check_listed(report, path, listed, families):
   for split in listed['splits'].values():
     for shard in split['shards']:
       known.add(shard['file'])
-      place = Place(shard['file'], os.path.join(path, shard['file']))
+      place, shard_path = Place(shard['file']), os.path.join(path, shard['file'])
       try:
         manifest.check_shard(path, shard)
-        if checksums.of(place.path) != shard['sha256']:
+        if checksums.of(shard_path) != shard['sha256']:
           report.add('shard', 'its SHA-256 is another than dataset.json says', place)
       except UserError as error:
         report.add('shard', str(error), place)
@@ -83,7 +84,7 @@ def _check_listed(report, path, listed, families):
   for splits in families.values():
     for files in splits.values():
       for file in sorted(set(files) - known):
-        report.add('extra_shard', 'not in dataset.json', Place(file, os.path.join(path, file)))
+        report.add('extra_shard', 'not in dataset.json', Place(file))
   label_path = labels.find_labels(path)
   if label_path:
     try:
@@ -157,7 +158,7 @@ def _records(report, path, file, split, classes):
   try:
     for index, (start, data) in enumerate(records.checked_records(shard_path)):
       classes.in_shards[file] += 1
-      place = Place(f'{file} record {index}', shard_path)
+      place = Place(f'{file} record {index}')
       example = _example(report, place, data)
       if example is None:
         continue
@@ -182,10 +183,10 @@ def _records(report, path, file, split, classes):
         label,
       )
   except UserError as error:
-    report.add('record', str(error), Place(file, shard_path))
+    report.add('record', str(error), Place(file))
   except (OSError, tf.errors.OpError) as error:
     why = getattr(error, 'strerror', None) or error.message
-    report.add('unreadable', f'cannot be read: {why}', Place(file, shard_path))
+    report.add('unreadable', f'cannot be read: {why}', Place(file))
 
 
 def _example(report, place, data):

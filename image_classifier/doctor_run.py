@@ -64,8 +64,7 @@ def _prefixes(path):
 
 def _examine_checkpoint(report, prefix, record):
   """Adds what is wrong with a checkpoint; returns whether it is good."""
-  name = os.path.basename(prefix)
-  place = Place(name, prefix)
+  place = Place(os.path.basename(prefix))
   problem = checkpoints.problem(prefix)
   if problem:
     report.add('checkpoint', problem, place)

@@ -160,6 +160,15 @@ def test_every_kind_of_bad_picture_is_found_with_a_fix(tmp_path, capsys):
   assert _tree(folder) == before
 
 
+def test_small_pictures_are_fine_where_most_are_small(tmp_path, capsys):
+  _write(
+    tmp_path, {f'{c}/{i}.jpg': _scene(20 * ord(c) + i, (28, 28)) for c in 'ab' for i in range(10)}
+  )
+  report = _json(capsys, tmp_path, code=0)
+  assert report['notes'] == ['20 of 20 pictures are below --min_side.']
+  assert _json(capsys, tmp_path, '--min_side=28', code=0)['notes'] == []
+
+
 def test_a_decoder_that_hangs_does_not_stop_it(tmp_path, capsys, monkeypatch):
   impatient = functools.partial(decoders.Decoders, decode_seconds=0.1)
   monkeypatch.setattr(decoders, 'Decoders', impatient)
@@ -448,7 +457,9 @@ def _set_text(features):
 def test_every_kind_of_bad_record_is_found(change, check, dataset, capsys):
   shard = _shard(dataset)
   _rewrite(shard, change)
-  found = _found(_json(capsys, dataset))
+  page = dataset.parent / 'page.html'
+  found = _found(_json(capsys, dataset, f'--html={page}'))
+  assert f'{shard.name} record 0' in page.read_text(encoding='utf-8')
   assert [files[0].partition(' (')[0] for files in found[check]] == [f'{shard.name} record 0']
 
 
