@@ -111,9 +111,9 @@ def _blur():
 
 @functools.cache
 def _crop_matrices():
-  """Returns float32 [crops * THUMBNAIL, THUMBNAIL]: every crop of an axis, and its blurred self."""
-  crops = np.array([_resampling(low, 1 - high, THUMBNAIL) for low, high in _CROPS])
-  return crops.reshape(-1, THUMBNAIL), (_blur() @ crops).reshape(-1, THUMBNAIL)
+  """Returns float32 [2, crops, THUMBNAIL, THUMBNAIL]: every crop of an axis, sharp and blurred."""
+  sharp = np.array([_resampling(low, 1 - high, THUMBNAIL) for low, high in _CROPS])
+  return np.array([sharp, _blur() @ sharp])
 
 
 def _detail(images):
@@ -124,12 +124,11 @@ def _detail(images):
 
 def _cropped_details(image):
   """Returns float32 [crops, pixels]: the detail in all crops of an image [side, side]."""
-  image = image.astype(np.float32)
-  sharp, blurred = _crop_matrices()
-  detail = sharp @ image @ sharp.T - blurred @ image @ blurred.T
-  count = len(_CROPS)
-  blocks = detail.reshape(count, THUMBNAIL, count, THUMBNAIL).transpose(0, 2, 1, 3)
-  return blocks.reshape(count * count, -1)
+  # Products of small matrices, for which BLAS starts no threads.
+  sharp, blurred = (
+    (crops @ image.astype(np.float32))[:, None] @ crops.swapaxes(1, 2) for crops in _crop_matrices()
+  )
+  return (sharp - blurred).reshape(len(_CROPS) ** 2, -1)
 
 
 def _cut(details):
