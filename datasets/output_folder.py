@@ -43,6 +43,7 @@ def partial_folder(output_dir):
   partial = os.path.join(output_dir, PARTIAL_FOLDER)
   with _locked(output_dir):
     try:
+      manifest.finish_swap(output_dir)  # of a conversion that was killed in the middle of it
       shutil.rmtree(partial, ignore_errors=True)
       os.mkdir(partial)
     except OSError as error:
