@@ -167,8 +167,8 @@ def _load_saved_model(session, source):
   folder, tags = source.input_saved_model_dir, list(source.saved_model_tags)
   try:
     return tf.saved_model.loader.load(session, tags, folder)
-  except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-    first_line = str(error).splitlines()[0]
+  except (OSError, RuntimeError, ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
     raise UserError(f'SavedModel {folder} cannot be loaded: {first_line}') from None
 
 

@@ -93,7 +93,7 @@ def import_graph(graph_def, path):
   try:
     tf.import_graph_def(graph_def, name='')
   except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
-    first_line = (str(error).splitlines() or [''])[0]
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
     raise UserError(f'{path} is no graph that TensorFlow can use: {first_line}') from None
 
 
