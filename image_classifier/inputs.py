@@ -7,6 +7,8 @@ from slim_errors import RunError, UserError
 
 # Up to this many bytes of shards a whole epoch is shuffled in memory; beyond, a part of it.
 _SHUFFLE_BYTES = 1 << 30
+# AutoGraph would take seconds to translate functions that have no Python control flow on tensors.
+_as_it_is = tf.autograph.experimental.do_not_convert
 
 
 def training_batches(
@@ -48,10 +50,12 @@ def training_batches(
   buffer_size = _shuffle_buffer(files, dataset.num_samples)
   first_epoch, skipped = divmod(start_step * batch_size, dataset.num_samples)
 
+  @_as_it_is
   def epoch_records(epoch):
     records = tf.data.TFRecordDataset(files, num_parallel_reads=num_readers)
     return records.shuffle(buffer_size, seed=seed + epoch, reshuffle_each_iteration=False)
 
+  @_as_it_is
   def prepare(number, record):
     image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
     view = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, number]))
@@ -78,6 +82,7 @@ def evaluation_batches(
     `labels` int64 [b], `filenames` string [b]. They raise tf.errors.OutOfRangeError at the end.
   """
 
+  @_as_it_is
   def prepare(record):
     image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
     return {
