@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import slim_text
 from image_classifier import command, pretrained
 from slim_errors import UserError
 
@@ -35,8 +36,8 @@ def main(flags, names):
     raise UserError('Name one net, such as inception_v3; --list prints those there are.')
   first, *others = pretrained.fetch_checkpoint(names[0], flags.output_dir)
   if others:
-    print(f'The archive also holds {", ".join(others)}.', file=sys.stderr)
-  print(first)
+    print(slim_text.shown(f'The archive also holds {", ".join(others)}.'), file=sys.stderr)
+  print(slim_text.shown(first))
 
 
 def cli():

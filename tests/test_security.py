@@ -972,6 +972,24 @@ def test_a_recorded_checksum_must_be_one(tmp_path):
       downloads.fetch('https://localhost/net', tmp_path / 'net')
 
 
+@pytest.mark.parametrize('note', [{'validator': ['x']}, {'size': '9'}, {'url': 5}, {'size': [1]}])
+def test_a_damaged_note_of_a_download_is_not_followed(tmp_path, monkeypatch, note):
+  monkeypatch.setenv('no_proxy', '127.0.0.1')
+  with loopback.serving(b'content') as server:
+    (tmp_path / 'net.part').write_bytes(b'cont')
+    facts = {'url': server.url, 'validator': '"one"', 'size': 7}
+    (tmp_path / 'net.part.json').write_text(json.dumps({**facts, **note}))
+    downloads.fetch(server.url, tmp_path / 'net', pause=0)
+    assert 'Range' not in server.requests[0]
+  assert (tmp_path / 'net').read_bytes() == b'content'
+
+
+def test_numbers_without_end_in_a_label_file_are_names(tmp_path):
+  line = '9' * 5000 + ':a'
+  (tmp_path / 'names.txt').write_text(f'{line}\n1:b\n')
+  assert labels.read_labels(tmp_path / 'names.txt') == {0: line, 1: '1:b'}
+
+
 # Time and memory
 
 
