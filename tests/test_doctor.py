@@ -169,6 +169,19 @@ def test_small_pictures_are_fine_where_most_are_small(tmp_path, capsys):
   assert _json(capsys, tmp_path, '--min_side=28', code=0)['notes'] == []
 
 
+def test_flags_for_pictures(tmp_path, capsys):
+  _good(tmp_path)
+  _write(tmp_path, {'cat/inside/1.jpg': _scene(1), 'dog/wide.jpg': _scene(2, (300, 256))})
+  assert list(_found(_json(capsys, tmp_path))) == ['ignored']
+  report = _json(capsys, tmp_path, '--recursive', '--num_workers=1', code=0)
+  assert report['facts']['image folder']['pictures'] == 8
+  report = _json(capsys, tmp_path, '--recursive', '--max_pixels=65536', '--min_side=257')
+  found = _found(report)
+  # A JPEG beyond the limit is read at half its size.
+  assert found['reduced'] == [['dog/wide.jpg']]
+  assert len(found['tiny']) == 8
+
+
 def test_a_decoder_that_hangs_does_not_stop_it(tmp_path, capsys, monkeypatch):
   impatient = functools.partial(decoders.Decoders, decode_seconds=0.1)
   monkeypatch.setattr(decoders, 'Decoders', impatient)
