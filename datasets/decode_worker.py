@@ -5,6 +5,7 @@ TensorFlow. A decoder that computes for too long is killed by the kernel, in the
 """
 
 import ctypes
+import functools
 import importlib
 import os
 import resource
@@ -90,10 +91,22 @@ def _answer(link, read, job, seconds, max_pixels, jpeg_quality):
 
 
 def _limit_memory(size):
+  """Limits what this process may take beyond what its modules, such as NumPy, have reserved."""
+  size += _reserved()
   _, most = resource.getrlimit(resource.RLIMIT_AS)
   if most != resource.RLIM_INFINITY:
     size = min(size, most)
   resource.setrlimit(resource.RLIMIT_AS, (size, most))
+
+
+@functools.cache
+def _reserved():
+  """Returns the bytes of address space that were taken when the first file came."""
+  try:
+    with open('/proc/self/statm', encoding='ascii') as file:
+      return int(file.read().split()[0]) * os.sysconf('SC_PAGE_SIZE')
+  except OSError:  # no Linux
+    return 0
 
 
 def _size(path):

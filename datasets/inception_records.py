@@ -24,9 +24,10 @@ from datasets import (
 )
 from slim_errors import UserError
 
-# Both are build_image_data's own.
+# All three are build_image_data's own; its messages speak of threads.
 _SEED = 12345
 _JPEG_QUALITY = 100
+_THREADS = 2
 _PROGRESS_EVERY = 1000  # images
 _CLASSES_EVERY = 100
 
@@ -40,7 +41,7 @@ class Options:
   output_directory: str
   train_shards: int = 2
   validation_shards: int = 2
-  num_threads: int = 2
+  num_threads: int | None = None
   labels_file: str = ''
   max_pixels: int = image_files.MAX_PIXELS
   overwrite: bool = False
@@ -202,11 +203,11 @@ def _write_split(options, partial, split_name, images, class_names, skipped):
   num_shards = getattr(options, f'{split_name}_shards')
   total = len(images)
   while True:
-    threads = min(options.num_threads, num_shards, len(images))
+    threads = min(options.num_threads or _THREADS, num_shards, len(images))
     spacings = _spacings(len(images), threads, min(num_shards, len(images)))
     logging.info('Launching %d threads for spacings: %s', threads, spacings)
-    count = min(options.num_threads, len(images))
-    with decoders.Decoders(count, options.max_pixels, _JPEG_QUALITY) as workers:
+    count = options.num_threads or decoders.default_count(options.max_pixels)
+    with decoders.Decoders(min(count, len(images)), options.max_pixels, _JPEG_QUALITY) as workers:
       written = shard_writer.write_split(
         partial,
         None,

@@ -52,7 +52,12 @@ _output.integer('validation_shards', 2, 'Number of validation files.', lower_bou
 _output.boolean('overwrite', False, 'Replace the data set that is in the output folder.')
 
 _work = command.FlagGroup(FLAGS, 'Work')
-_work.integer('num_threads', 2, 'Threads that decode pictures; any number.', lower_bound=1)
+_work.integer(
+  'num_threads',
+  None,
+  'Processes that decode pictures; any number, by default one a core. Changes no result.',
+  lower_bound=1,
+)
 
 # Flags that inception_records.Options calls by the same name.
 _SAME_NAME = (
