@@ -207,5 +207,7 @@ def _train_op(options, total_loss, global_step, updates):
 
 def _moving_average_decay(update):
   """Decay of a batch norm's update, which is variable -= (variable - value) * (1 - decay)."""
-  one_minus_decay = update.inputs[1].op.inputs[1].op
-  return float(tf.get_static_value(one_minus_decay.inputs[1]))
+  one_minus_decay = update.inputs[1].op.inputs[1]
+  if one_minus_decay.op.type == 'Sub':  # of a fused batch norm
+    return float(tf.get_static_value(one_minus_decay.op.inputs[1]))
+  return 1 - float(tf.get_static_value(one_minus_decay))
