@@ -30,7 +30,7 @@ READ_PICTURE = 'datasets.pictures:read_picture'
 # A worker gets several files at once, for answers are costly while TensorFlow is being imported.
 _FILES_AT_ONCE, _BYTES_AT_ONCE = 32, 1 << 20
 # Files are read ahead until they have so many bytes.
-_AHEAD_BYTES = 64 << 20
+_AHEAD_BYTES = 32 << 20
 
 _REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PROGRAM = (

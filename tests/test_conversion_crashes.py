@@ -309,8 +309,7 @@ def test_a_kill_at_some_operations_leaves_the_old_or_the_new_data_set(pic, tmp_p
 def test_a_kill_at_any_operation_leaves_the_old_or_the_new_data_set(pic, tmp_path, case):
   work = tmp_path / 'work'
   work.mkdir()
-  tried = _check_kill_points(pic, work, *_KILLED[case], lambda count: range(1, count + 1))
-  print(f'{tried} kill points: {case}')
+  assert _check_kill_points(pic, work, *_KILLED[case], lambda count: range(1, count + 1)) > 50
 
 
 def test_files_that_vanish_or_change_into_something_else_are_skipped(pic, tmp_path, monkeypatch):
