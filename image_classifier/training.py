@@ -124,6 +124,11 @@ def _train(options, dataset, retries, patience):
         return Loop(options, graph, session, saver, resumed, first_step, patience).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         raise inputs.damaged_record(dataset, options.labels_offset) or error from None
+      except tf.errors.ResourceExhaustedError:
+        raise RunError(
+          f'A step does not fit into memory: halve --batch_size={options.batch_size}, or train on '
+          f'smaller images than --train_image_size={record["image_size"]}.'
+        ) from None
 
 
 def _check(options):

@@ -710,3 +710,13 @@ def test_a_long_run_does_not_grow(tiny_dataset, tmp_path, monkeypatch):
   nodes, megabytes = zip(*sizes, strict=True)
   assert len(set(nodes)) == 1
   assert max(megabytes[5:]) - megabytes[2] < 30, megabytes
+
+
+def test_a_step_that_does_not_fit_into_memory(tiny_dataset, tmp_path, monkeypatch, capsys):
+  def run_out_of_memory(loop):
+    raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating tensor')
+
+  monkeypatch.setattr(training.Loop, 'run', run_out_of_memory)
+  assert _train(tmp_path, tiny_dataset) == 3
+  said = capsys.readouterr().err
+  assert 'does not fit into memory: halve --batch_size=5' in said and 'Traceback' not in said
