@@ -3,7 +3,7 @@
 import os
 import random
 
-from datasets import image_files, image_folder, original_files, pictures
+from datasets import decoders, image_files, image_folder, original_files
 from slim_errors import UserError
 
 SEED = 0
@@ -40,8 +40,9 @@ def read(folder):
 
 
 def _pictures(images):
-  for image in images:
-    picture = pictures.read_picture(image.path, image_files.MAX_PIXELS)
-    if not isinstance(picture, str):
-      picture = picture._replace(image_format=_FORMATS[picture.image_format])
-    yield image, picture
+  count = decoders.default_count(image_files.MAX_PIXELS)
+  with decoders.Decoders(min(count, len(images)), image_files.MAX_PIXELS) as workers:
+    for image, picture in workers.in_order(images):
+      if not isinstance(picture, str):
+        picture = picture._replace(image_format=_FORMATS[picture.image_format])
+      yield image, picture
