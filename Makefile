@@ -2,8 +2,8 @@
 # metadata changes. PYTHON=python3.12 chooses the interpreter of a new .venv.
 PYTHON ?= python3
 VENV := .venv
-# A process a core; the tests of a file share what they have built, so they stay in one process.
-PYTEST := -m pytest -n auto --dist loadfile
+# A process a core, each with one part of the tests in their order: neighbours share what they build.
+PYTEST := -m pytest -n auto --dist worksteal
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
