@@ -664,7 +664,7 @@ def _start(tiny_dataset, train_dir, *arguments):
 
 
 def test_a_second_signal_exits_at_once_and_a_second_run_is_refused(tiny_dataset, tmp_path, capsys):
-  with _start(tiny_dataset, tmp_path, '--batch_size=30000') as process:  # a step of minutes
+  with _start(tiny_dataset, tmp_path, '--batch_size=1000000') as process:  # reads for minutes
     for line in process.stderr:
       if 'Starting Queues' in line:
         break
