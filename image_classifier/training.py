@@ -55,6 +55,11 @@ def train(options, patience=60.0):
     options.dataset_name, options.dataset_split_name, options.dataset_dir
   )
   labels.check_offset(dataset, options.labels_offset)
+  if dataset.num_classes - options.labels_offset < 2:
+    raise UserError(
+      f'{options.dataset_dir} has one class only, so there is nothing to tell apart: convert a '
+      'folder with two or more.'
+    )
   if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
     options = dataclasses.replace(options, use_grayscale=True)
   _make_folder(options.train_dir)

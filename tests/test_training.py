@@ -14,7 +14,7 @@ import pytest
 from conftest import REPO, TINY_CLASSES
 
 import train_image_classifier
-from datasets import dataset_factory
+from datasets import dataset_factory, records
 from image_classifier import checkpoints, command, training, training_graph, training_loop
 from image_classifier.options import TrainingOptions
 from preprocessing import preprocessing_factory
@@ -371,6 +371,18 @@ def test_labels_offset(records_from_1, tmp_path, capsys):
   assert _train(tmp_path / 'b', records_from_1, '--labels_offset=2') == 2
   assert '--labels_offset=2 leaves out the label 1' in capsys.readouterr().err
   assert _train(tmp_path / 'c', records_from_1, '--labels_offset=-1') == 2
+
+
+def test_one_class_is_nothing_to_train_on(tiny_dataset, tmp_path, capsys):
+  with tf.python_io.TFRecordWriter(str(tmp_path / 'one_train_00000-of-00001.tfrecord')) as writer:
+    for path in tiny_dataset.glob('*_train_*.tfrecord'):
+      for content in tf.io.tf_record_iterator(str(path)):
+        if records.example_label(tf.train.Example.FromString(content), '')[0] == 0:
+          writer.write(content)
+  (tmp_path / 'label.txt').write_text(f'{sorted(TINY_CLASSES)[0]}\n', encoding='utf-8')
+  assert _train(tmp_path / 'run', tmp_path) == 2
+  assert f'{tmp_path} has one class only' in capsys.readouterr().err
+  assert not (tmp_path / 'run').exists()
 
 
 def test_a_head_of_another_size_starts_new(mobilenet_checkpoint, records_from_1, tmp_path, caplog):
