@@ -1031,15 +1031,20 @@ def test_fifty_evaluations_leave_no_graph_and_no_memory(tmp_path, tiny_dataset):
   assert memory[-1] - memory[0] < 60, memory
 
 
-# The page
+# The pages
 
 
-def test_every_test_that_the_page_names_exists():
-  page = (REPO / 'docs/security.md').read_text(encoding='utf-8')
+@pytest.mark.parametrize('name', ['security', 'faults'])
+def test_every_test_that_the_page_names_exists(name):
+  page = (REPO / 'docs' / f'{name}.md').read_text(encoding='utf-8')
   named = re.findall(r'`(test_\w+)\.py::(test_\w+)`', page)
   assert len(named) > 20
   for module, test in named:
     text = (REPO / 'tests' / f'{module}.py').read_text(encoding='utf-8')
     assert f'def {test}(' in text, (module, test)
+
+
+def test_every_threat_names_a_test():
+  page = (REPO / 'docs/security.md').read_text(encoding='utf-8')
   threats = [line for line in page.splitlines() if re.match(r'\| [STRIDE](, [STRIDE])* \|', line)]
   assert len(threats) > 10 and all('`test_' in line for line in threats)
