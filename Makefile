@@ -7,7 +7,7 @@ PYTEST := -m pytest -n auto --dist worksteal
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-slow lint format bench
+.PHONY: install demo test test-slow test-zoo lint format bench
 
 install: $(INSTALLED)
 
@@ -29,6 +29,9 @@ test: install
 
 test-slow: install
 	$(BIN)/python $(PYTEST) -m slow
+
+test-zoo: install
+	$(BIN)/python $(PYTEST) -m zoo
 
 lint: install
 	$(BIN)/ruff check .

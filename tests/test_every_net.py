@@ -15,6 +15,14 @@ import train_image_classifier
 from nets import net_info
 
 _SMALL = ('lenet', 'cifarnet', 'mobilenet_v1_025', 'mobilenet_v2_035')
+_LARGE = 40  # millions of parameters
+
+
+def _marked(name):
+  if name in _SMALL:
+    return name
+  is_large = net_info.net_info(name).num_parameters > _LARGE
+  return pytest.param(name, marks=pytest.mark.zoo if is_large else pytest.mark.slow)
 
 
 @pytest.fixture
@@ -24,10 +32,7 @@ def folder(tmp_path):
   shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize(
-  'name',
-  [pytest.param(n, marks=[] if n in _SMALL else pytest.mark.slow) for n in net_info.NET_INFO],
-)
+@pytest.mark.parametrize('name', list(map(_marked, net_info.NET_INFO)))
 def test_goes_through_all_commands(name, folder, tiny_dataset, tiny_images, capsys):
   size = max(net_info.net_info(name).min_image_size, 64)
   flags = (f'--model_name={name}', f'--train_image_size={size}')
