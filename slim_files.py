@@ -4,6 +4,7 @@ Files that are read may come from anyone: how large they are and what they hold 
 """
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from slim_errors import UserError, unknown
 
 # ImageNet's 21,841 classes in three splits and a thousand shards make a dataset.json of 4 MB.
 MAX_JSON_BYTES = 16 * 1024**2
+_BLOCK = 1024**2  # bytes read at a time
 _SHOWN = 40  # characters of a wrong value in a message
 
 
@@ -45,6 +47,15 @@ def sync(path):
     os.fsync(handle)
   finally:
     os.close(handle)
+
+
+def sha256(path):
+  """Returns the SHA-256 of a file in hexadecimal; reads it block by block."""
+  digest = hashlib.sha256()
+  with open(path, 'rb') as file:
+    while block := file.read(_BLOCK):
+      digest.update(block)
+  return digest.hexdigest()
 
 
 def _umask():

@@ -3,7 +3,6 @@
 import concurrent.futures
 import dataclasses
 import datetime
-import hashlib
 import itertools
 import logging
 import os
@@ -12,6 +11,7 @@ import re
 
 from tqdm import tqdm
 
+import slim_files
 from datasets import (
   decoders,
   image_files,
@@ -169,14 +169,10 @@ def _refuse_unreadable(unreadable, options):
 
 
 def _file_hash(image):
-  digest = hashlib.sha256()
   try:
-    with open(image.path, 'rb') as file:
-      while block := file.read(1 << 20):
-        digest.update(block)
+    return slim_files.sha256(image.path), None
   except OSError as error:
     return None, f'cannot be read: {error.strerror}'
-  return digest.hexdigest(), None
 
 
 def _folder_warnings(folder, hashes, options):

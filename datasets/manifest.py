@@ -76,17 +76,8 @@ def finish_swap(dataset_dir):
   for name in names:
     with contextlib.suppress(FileNotFoundError):
       os.replace(os.path.join(ready, name), os.path.join(dataset_dir, name))
-  sync_folder(dataset_dir)
+  slim_files.sync(dataset_dir)
   shutil.rmtree(ready, ignore_errors=True)
-
-
-def sync_folder(folder):
-  """Makes the names in a folder durable."""
-  handle = os.open(folder, os.O_RDONLY)
-  try:
-    os.fsync(handle)
-  finally:
-    os.close(handle)
 
 
 def _delete_old_shards(dataset_dir, new):

@@ -100,9 +100,9 @@ def write_skipped(folder, skipped):
 
 def publish(output_dir, partial):
   """Puts the finished files in place. From the first rename on, the new data set is what counts."""
-  manifest.sync_folder(partial)
+  slim_files.sync(partial)
   os.rename(partial, os.path.join(output_dir, manifest.READY_FOLDER))
-  manifest.sync_folder(output_dir)
+  slim_files.sync(output_dir)
   manifest.finish_swap(output_dir)
 
 

@@ -2,12 +2,12 @@
 
 import collections
 import datetime
-import hashlib
 import logging
 import operator
 import os
 from typing import NamedTuple
 
+import slim_files
 from datasets import records, shard_names
 from slim_compat import tf
 
@@ -70,7 +70,8 @@ def write_split(
       for _ in range(first, last):
         _write_picture(writer, *next(pictures), labels_of, name_picture, written)
     count = len(written.images) - before
-    size, checksum = _sync(path)
+    slim_files.sync(path)
+    size, checksum = os.path.getsize(path), slim_files.sha256(path)
     written.shards.append({'file': file, 'num_images': count, 'bytes': size, 'sha256': checksum})
     logging.info(
       '%s [thread %d]: Wrote %d images to %s',
@@ -100,13 +101,3 @@ def _write_picture(writer, image, picture, labels_of, name_picture, written):
   written.images.append(image)
   if picture.note:
     written.notes[picture.note] += 1
-
-
-def _sync(path):
-  """Makes a file durable and returns (its size, its SHA-256)."""
-  digest = hashlib.sha256()
-  with open(path, 'rb') as file:
-    os.fsync(file.fileno())
-    while block := file.read(1 << 20):
-      digest.update(block)
-    return file.tell(), digest.hexdigest()

@@ -1,6 +1,5 @@
 """SHA-256 of files, recorded in `<file>.sha256` as `sha256sum -c` reads it."""
 
-import hashlib
 import os
 import re
 
@@ -9,16 +8,6 @@ from slim_errors import UserError
 
 _MAX_RECORD = 4096  # bytes of a file that holds one checksum
 _DIGEST = re.compile('[0-9a-fA-F]{64}')
-_BLOCK = 1024**2  # bytes read at a time
-
-
-def of(path):
-  """Returns the SHA-256 of a file in hexadecimal."""
-  digest = hashlib.sha256()
-  with open(path, 'rb') as file:
-    for block in iter(lambda: file.read(_BLOCK), b''):
-      digest.update(block)
-  return digest.hexdigest()
 
 
 def known(path, given=None):

@@ -3,8 +3,9 @@
 import collections
 import os
 
+import slim_files
 from datasets import dataset_factory, labels, manifest, output_folder, records, shard_names
-from image_classifier import checksums, doctor_folder, doctor_pictures
+from image_classifier import doctor_folder, doctor_pictures
 from image_classifier.doctor_findings import Place
 from slim_compat import tf
 from slim_errors import UserError
@@ -75,7 +76,7 @@ def _check_listed(report, path, listed, families):
       place, shard_path = Place(shard['file']), os.path.join(path, shard['file'])
       try:
         manifest.check_shard(path, shard)
-        if checksums.of(shard_path) != shard['sha256']:
+        if slim_files.sha256(shard_path) != shard['sha256']:
           report.add('shard', 'its SHA-256 is another than dataset.json says', place)
       except UserError as error:
         report.add('shard', str(error), place)

@@ -58,6 +58,7 @@ def fetch(
   web.check_address(url)
   if os.path.isdir(path):
     raise UserError(f'{path} is a folder: name the file that {url} is to be saved as.')
+  digest = None
   if not os.path.exists(path):
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with _locked(path) as file:
@@ -65,7 +66,7 @@ def fetch(
         download = _Download(url, path, file, size, max_bytes, timeout)
         _receive_all(download, attempts, pause)
         os.fsync(file.fileno())
-        digest = checksums.of(download.part)
+        digest = slim_files.sha256(download.part)
         known = checksums.known(path, sha256)
         if known not in (None, digest):
           download.forget()
@@ -75,7 +76,8 @@ def fetch(
           )
         os.replace(download.part, path)
         _remove(download.note)
-  digest, known = checksums.of(path), checksums.known(path, sha256)
+  digest = digest or slim_files.sha256(path)
+  known = checksums.known(path, sha256)
   if known not in (None, digest):
     raise RunError(
       f'{path} has the SHA-256 {digest}, where {checksums.source(path, sha256)} {known}: move it '

@@ -1,7 +1,6 @@
 """Freezing: a graph and the weights of a checkpoint become one file."""
 
 import dataclasses
-import hashlib
 import os
 
 import numpy as np
@@ -371,5 +370,4 @@ def _step(prefix):
 def _sha256(prefix):
   """Returns the checksum of a checkpoint's index, which holds the checksums of its tensors."""
   path = prefix + '.index'
-  with open(path if os.path.exists(path) else prefix, 'rb') as file:
-    return hashlib.sha256(file.read()).hexdigest()
+  return slim_files.sha256(path if os.path.exists(path) else prefix)

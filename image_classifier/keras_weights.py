@@ -8,6 +8,7 @@ import tempfile
 
 import numpy as np
 
+import slim_files
 from image_classifier import checkpoints, keras_files, sidecar
 from image_classifier.keras_nets import KERAS_NETS
 from nets import nets_factory
@@ -231,6 +232,5 @@ def _write_checkpoint(prefix, arrays, facts):
     sidecar.write(prefix, facts)
     for part in ('data-00000-of-00001', 'index'):
       file = os.path.join(made, f'{name}.{part}')
-      with open(file, 'rb') as written:
-        os.fsync(written.fileno())
+      slim_files.sync(file)
       os.replace(file, f'{prefix}.{part}')
