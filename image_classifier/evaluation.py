@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from datasets import labels as label_files
-from image_classifier import checkpoints, clips, inputs, metrics, reports, restoring
+from image_classifier import calibration, checkpoints, clips, inputs, metrics, reports, restoring
 from nets import net_info, nets_factory
 from preprocessing import preprocessing_factory
 from slim_compat import tf
@@ -73,6 +73,8 @@ def evaluate(
     **predictions.facts,
     **metrics.compute(labels, logits, names, top_k),
     'confident_mistakes': metrics.confident_mistakes(labels, logits, names, predictions.files),
+    'calibration': calibration.compute(labels, logits),
+    'selective': calibration.selective(labels, logits),
   }
   if figures['only_prediction'] is not None:
     figures['warnings'].append(

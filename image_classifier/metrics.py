@@ -9,12 +9,12 @@ import math
 import numpy as np
 
 # Half-width of a 95 % interval of the normal distribution, in standard deviations.
-_Z_95 = 1.959964
+Z_95 = 1.959964
 
 
 def probabilities(logits):
   """Returns the softmax of `logits` (float [n, classes]) as float64 [n, classes] in [0, 1]."""
-  return np.exp(_log_softmax(logits))
+  return np.exp(log_softmax(logits))
 
 
 def ranking(logits, k):
@@ -34,9 +34,9 @@ def compute(labels, logits, class_names, top_k=(1, 5)):
 
   Returns:
     A dict that JSON can hold: num_examples, correct, accuracy, accuracy_interval (95 %, Wilson),
-    loss (mean cross entropy in nats), recall_at_k {k: recall}, per_class (list of dicts),
-    macro_average, confusion_matrix (rows truth, columns prediction), worst_confusions and
-    only_prediction (the class predicted for everything, or None).
+    loss (mean cross entropy in nats), recall_at_k {k: recall}, recall_at_k_interval, per_class
+    (list of dicts, with intervals too), macro_average, confusion_matrix (rows truth, columns
+    prediction), worst_confusions and only_prediction (the class predicted for everything, or None).
   """
   labels = np.asarray(labels)
   logits = np.asarray(logits)
@@ -47,13 +47,15 @@ def compute(labels, logits, class_names, top_k=(1, 5)):
   np.add.at(matrix, (labels, predicted), 1)
   correct = int(matrix.trace())
   per_class = _per_class(matrix, class_names)
+  hits_at_k = {k: int((ranks < k).sum()) for k in top_k if k < classes}
   return {
     'num_examples': number,
     'correct': correct,
     'accuracy': correct / number,
     'accuracy_interval': interval(correct, number),
-    'loss': float(-_log_softmax(logits)[np.arange(number), labels].mean()),
-    'recall_at_k': {k: float((ranks < k).mean()) for k in top_k if k < classes},
+    'loss': float(-log_softmax(logits)[np.arange(number), labels].mean()),
+    'recall_at_k': {k: hits / number for k, hits in hits_at_k.items()},
+    'recall_at_k_interval': {k: interval(hits, number) for k, hits in hits_at_k.items()},
     'per_class': per_class,
     'macro_average': _macro_average(per_class),
     'confusion_matrix': matrix.tolist(),
@@ -68,14 +70,15 @@ def interval(correct, number):
   Wilson's score interval, which stays inside [0, 1] and is usable for a few dozen examples:
   https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval
   """
-  rate, z2 = correct / number, _Z_95**2
+  rate, z2 = correct / number, Z_95**2
   centre = (rate + z2 / (2 * number)) / (1 + z2 / number)
   spread = math.sqrt(rate * (1 - rate) / number + z2 / (4 * number**2))
-  half = _Z_95 * spread / (1 + z2 / number)
+  half = Z_95 * spread / (1 + z2 / number)
   return [max(0.0, centre - half), min(1.0, centre + half)]
 
 
-def _log_softmax(logits):
+def log_softmax(logits):
+  """Returns the logarithms of `probabilities(logits)`, in nats."""
   logits = np.asarray(logits, np.float64)
   shifted = logits - logits.max(axis=1, keepdims=True)
   return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -89,7 +92,10 @@ def _ranks(labels, logits):
 
 
 def _per_class(matrix, class_names):
-  """Returns precision, recall and F1 of each class; None where there is nothing to divide by."""
+  """Returns precision, recall and F1 of each class; None where there is nothing to divide by.
+
+  Recall, the accuracy on the examples of a class, and precision come with 95 % intervals.
+  """
   rows = []
   for label, name in enumerate(class_names):
     hits = int(matrix[label, label])
@@ -102,7 +108,9 @@ def _per_class(matrix, class_names):
         'predicted': predicted,
         'correct': hits,
         'precision': hits / predicted if predicted else (0.0 if count else None),
+        'precision_interval': interval(hits, predicted) if predicted else None,
         'recall': hits / count if count else None,
+        'recall_interval': interval(hits, count) if count else None,
         'f1': 2 * hits / (count + predicted) if count else None,
       }
     )

@@ -118,7 +118,8 @@ def summary(figures, eval_dir):
   ]
   for k, recall in figures['recall_at_k'].items():
     if k > 1:
-      lines.append(f'{f"Recall_{k}":11}{recall:.4f}')
+      low, high = figures['recall_at_k_interval'][k]
+      lines.append(f'{f"Recall_{k}":11}{recall:.4f}  (95 % interval {low:.4f} to {high:.4f})')
   lines += [f'loss       {figures["loss"]:.4f}', '', *_class_table(figures)]
   lines += _listed(
     'Worst confusions (truth -> prediction)',
@@ -139,10 +140,37 @@ def summary(figures, eval_dir):
       for row in figures['confident_mistakes'][:5]
     ],
   )
+  lines += _listed('Calibration', _calibration_lines(figures['calibration']))
+  lines += _listed(
+    'Only answers of at least so high a probability (--min_confidence)',
+    [_selective_line(row) for row in figures['selective']],
+  )
   lines += _listed('Warnings', figures['warnings'])
   files = ('report.json', 'predictions.csv', 'confusion_matrix.csv', 'confusion_matrix.png')
   lines += ['', f'In {eval_dir}: {", ".join(files)} and TensorBoard events.']
   return slim_text.shown_lines('\n'.join(lines))
+
+
+def _calibration_lines(calibration):
+  said = {
+    'as_it_is': 'as it is',
+    'stored': 'at the temperature {:.4f} that is kept beside the checkpoint',
+    'fitted': 'at the temperature {:.4f} fitted on these images',
+  }
+  return [
+    f'expected calibration error {row["expected_calibration_error"]:.4f}, loss {row["loss"]:.4f} '
+    + text.format(row['temperature'])
+    for row, text in ((calibration[name], text) for name, text in said.items())
+    if row
+  ]
+
+
+def _selective_line(row):
+  text = f'{row["min_confidence"]:.2f}: {100 * row["coverage"]:5.1f} % of the images'
+  if not row['count']:
+    return text
+  low, high = row['accuracy_interval']
+  return f'{text}, accuracy {row["accuracy"]:.4f} (95 % interval {low:.4f} to {high:.4f})'
 
 
 def _float32(value):
@@ -160,13 +188,14 @@ def _class_table(figures):
     shown = sorted(present, key=lambda row: row['f1'])[:_LOWEST]
   shown = [{**row, 'name': slim_text.shown(row['name'])} for row in shown]
   width = max(5, *(_width(row['name']) for row in [*shown, {'name': 'macro average'}]))
-  header = f'{"class":{width}}  precision  recall      F1  images'
+  header = f'{"class":{width}}  precision  recall  95 % interval      F1  images'
   lines = [header]
   for row in [*shown, {'name': 'macro average', **figures['macro_average']}]:
     padding = ' ' * (width - _width(row['name']))
     lines.append(
       f'{row["name"]}{padding}  {_figure(row["precision"]):>9}  {_figure(row["recall"]):>6}  '
-      f'{_figure(row["f1"]):>6}  {row.get("count", figures["num_examples"]):>6}'
+      f'{_range(row.get("recall_interval")):>13}  {_figure(row["f1"]):>6}  '
+      f'{row.get("count", figures["num_examples"]):>6}'
     )
   if len(shown) < len(rows):
     lines.append(f'({len(shown)} classes of lowest F1 of {len(rows)}; report.json has them all)')
@@ -175,6 +204,10 @@ def _class_table(figures):
 
 def _figure(value):
   return '-' if value is None else f'{value:.4f}'
+
+
+def _range(interval):
+  return '{:.3f} - {:.3f}'.format(*interval) if interval else '-'
 
 
 def _width(text):

@@ -28,6 +28,7 @@ def test_counts(figures):
 def test_recall_at_k_leaves_out_k_that_is_not_below_the_number_of_classes(figures):
   # Second best is the truth for examples 2 (a) and 5 (c); example 4 has b last.
   assert figures['recall_at_k'] == {1: 0.5, 2: pytest.approx(5 / 6)}
+  assert figures['recall_at_k_interval'][2] == metrics.interval(5, 6)
 
 
 def test_loss_is_the_mean_cross_entropy(figures):
@@ -43,6 +44,11 @@ def test_per_class_figures(figures):
   assert (b['precision'], b['recall'], b['f1']) == (1 / 2, 1 / 2, 2 / 4)
   assert (c['precision'], c['recall'], c['f1']) == (0.0, 0.0, 0.0)  # never predicted
   assert figures['macro_average']['recall'] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+  assert (a['precision_interval'], a['recall_interval']) == (
+    metrics.interval(2, 4),
+    metrics.interval(2, 3),
+  )
+  assert (c['precision_interval'], c['recall_interval']) == (None, metrics.interval(0, 1))
 
 
 def test_a_class_without_examples_has_no_figures_and_no_say_in_the_average():

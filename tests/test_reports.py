@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from image_classifier import metrics, reports
+from image_classifier import calibration, metrics, reports
 
 NAMES = ['=formula', '冰川', 'sea ice']
 FILES = ['=a/1.jpg', '冰川/2 x.jpg', 'sea, ice/3.jpg', '']
@@ -28,6 +28,8 @@ def make_figures(labels=LABELS, logits=LOGITS, names=NAMES, files=FILES, **chang
     'images_per_second': 2.0,
     'warnings': [],
     **metrics.compute(labels, logits, names, (1, 2)),
+    'calibration': calibration.compute(labels, logits),
+    'selective': calibration.selective(labels, logits),
     'confident_mistakes': metrics.confident_mistakes(labels, logits, names, files),
     **changes,
   }
@@ -132,14 +134,40 @@ def test_summary():
   assert lines[0] == 'runs/1/model.ckpt-300 (lenet, step 300)'
   assert "4 images of split 'validation' in pic" in lines[1]
   assert 'accuracy   0.7500  (3 right; 95 % interval 0.3006 to 0.9544)' in lines
-  assert 'Recall_2   0.7500' in lines
-  # Precision 1 of 2, recall 1 of 1. The Chinese name takes four columns of a terminal.
-  assert '=formula          0.5000  1.0000  0.6667       1' in lines
-  assert '冰川              1.0000  1.0000  1.0000       1' in lines
+  assert 'Recall_2   0.7500  (95 % interval 0.3006 to 0.9544)' in lines
+  # Precision 1 of 2, recall 1 of 1, whose interval starts at 1 / (1 + 1.96^2) = 0.2065. The Chinese
+  # name takes four columns of a terminal.
+  assert '=formula          0.5000  1.0000  0.207 - 1.000  0.6667       1' in lines
+  assert '冰川              1.0000  1.0000  0.207 - 1.000  1.0000       1' in lines
   assert '  sea ice -> =formula: 1 of 2' in lines
   assert '  sea, ice/3.jpg: sea ice -> =formula, probability 0.5000' in lines
   assert '  Something is off.' in lines
   assert lines[-1].startswith('In out: report.json, ')
+
+
+def test_summary_of_probabilities():
+  text = reports.summary(make_figures(), 'out')
+  # The surest answers are 0.7 (right), 0.6 (right), 0.5 (wrong) and 0.5 (right), in the bins above
+  # 10/15, 8/15 and 7/15: (|1 - 0.7| + |1 - 0.6| + 2 * |1/2 - 0.5|) / 4 = 0.175.
+  loss = -np.log([0.7, 0.6, 0.2, 0.5]).mean()
+  assert f'  expected calibration error 0.1750, loss {loss:.4f} as it is\n' in text
+  assert ' fitted on these images\n' in text and 'kept beside' not in text
+
+
+def test_summary_of_withheld_answers():
+  selective = calibration.selective(np.array([0, 0]), np.log([[0.75, 0.25], [0.45, 0.55]]))
+  text = reports.summary(make_figures(selective=selective), 'out')
+  # 1 of 1: the interval of test_summary.
+  line = '  0.70:  50.0 % of the images, accuracy 1.0000 (95 % interval 0.2065 to 1.0000)\n'
+  assert line in text
+  assert '  0.99:   0.0 % of the images\n' in text
+
+
+def test_summary_of_a_temperature_that_was_fitted_before():
+  figures = make_figures(calibration=calibration.compute(LABELS, LOGITS, 2.0, is_trained_on=True))
+  text = reports.summary(figures, 'out')
+  assert 'at the temperature 2.0000 that is kept beside the checkpoint' in text
+  assert 'fitted on these images' not in text
 
 
 def test_summary_of_many_classes_shows_the_worst():
