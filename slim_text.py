@@ -49,6 +49,11 @@ def csv_cell(cell):
   return f"'{text}" if _FORMULA.match(text) else text
 
 
+def text_of_csv_cell(cell):
+  """Returns the text that `csv_cell` made a cell of, but for what it escaped."""
+  return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
 def json_text(value):
   """Returns indented JSON whose texts are harmless on a terminal, by JSON's own `\\uXXXX`."""
   text = json.dumps(value, ensure_ascii=False, indent=2)

@@ -56,10 +56,10 @@ def write(eval_dir, figures, predictions, class_names, top_k):
   """
   matrix = np.array(figures['confusion_matrix'])
   slim_files.write_json(os.path.join(eval_dir, 'report.json'), figures)
-  _write_csv(
+  write_csv(
     os.path.join(eval_dir, 'predictions.csv'), prediction_rows(predictions, class_names, top_k)
   )
-  _write_csv(
+  write_csv(
     os.path.join(eval_dir, 'confusion_matrix.csv'),
     [['truth \\ prediction', *class_names]]
     + [[name, *row] for name, row in zip(class_names, matrix.tolist(), strict=True)],
@@ -215,7 +215,8 @@ def _width(text):
   return sum(2 if unicodedata.east_asian_width(c) in 'WF' else 1 for c in text)
 
 
-def _write_csv(path, rows):
+def write_csv(path, rows):
+  """Writes rows of cells as CSV, atomically, so that no spreadsheet takes a name for a formula."""
   text = io.StringIO(newline='')
   csv.writer(text, lineterminator='\n').writerows(
     [[slim_text.csv_cell(cell) for cell in row] for row in rows]

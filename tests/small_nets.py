@@ -15,7 +15,7 @@ SHADOW = '/ExponentialMovingAverage'
 def run(module, *arguments):
   """Runs a command in this process and returns its exit code."""
   argv = [module.__name__, *map(str, arguments)]
-  takes_files = module.__name__ == 'classify_image'
+  takes_files = module.__name__ in ('classify_image', 'scripts.compare_models')
   return command.run(module.__doc__, module.FLAGS, module.main, argv, takes_files)
 
 

@@ -823,6 +823,7 @@ def test_only_what_harms_a_terminal_is_escaped():
 def test_spreadsheets_take_no_name_for_a_formula():
   for name in _FORMULAS:
     cell = slim_text.csv_cell(name)
+    assert slim_text.text_of_csv_cell(cell) == slim_text.shown_lines(name)
     assert cell == f"'{name}"  # what stands behind the apostrophe is the name
   assert slim_text.csv_cell(-1.5) == -1.5 and slim_text.csv_cell("'quoted'") == "'quoted'"
   assert slim_text.csv_cell('\t=1') == r'\t=1'
