@@ -37,6 +37,7 @@ import slim_text
 from datasets import dataset_factory, labels, manifest
 from image_classifier import (
   archives,
+  calibration,
   checkpoints,
   downloads,
   evaluation,
@@ -876,6 +877,8 @@ def test_evaluation_prints_and_draws_hostile_names_harmlessly(tmp_path):
     'warnings': ['odd \x1b[2J'],
     **metrics.compute(labels, logits, names, (1, 2)),
     'confident_mistakes': metrics.confident_mistakes(labels, logits, names, files),
+    'calibration': calibration.compute(labels, logits),
+    'selective': calibration.selective(labels, logits),
   }
   page = reports.summary(figures, 'out\x1b[2J')
   assert _is_harmless(page) and r'=cmd\x1b[31m -> two\nlines: 1 of 1' in page
