@@ -1,7 +1,8 @@
 """The one place that knows TensorFlow's age: graph mode, and tf_slim on today's TensorFlow.
 
-Exports `tf` (`tensorflow.compat.v1` in graph mode) and `slim` (`tf_slim`). Every other module takes
-both from here. Importing this module imports TensorFlow (seconds), so commands import it late.
+Exports `tf` (`tensorflow.compat.v1` in graph mode), `slim` (`tf_slim`) and `has_onednn`, whether
+oneDNN computes for TensorFlow. Every other module takes them from here. Importing this module
+imports TensorFlow (seconds), so commands import it late.
 """
 
 import contextlib
@@ -54,7 +55,7 @@ with _native_stderr_held():
   import tensorflow.compat.v1 as tf
   from tensorflow.python.framework import indexed_slices, ops, tensor
   from tensorflow.python.ops import cond, control_flow_case, control_flow_ops
-  from tensorflow.python.util import deprecation
+  from tensorflow.python.util import _pywrap_util_port, deprecation
 
   # tf_slim 1.1.0 (2020) expects these names where TensorFlow had them then: tfexample_decoder
   # calls control_flow_ops.case and .cond, learning.clip_gradient_norms ops.IndexedSlices,
@@ -77,4 +78,6 @@ logging.getLogger('tensorflow').addFilter(
 tf.disable_v2_behavior()
 tf.logging.set_verbosity(_LOG_LEVEL)
 
-__all__ = ['slim', 'tf']
+has_onednn = _pywrap_util_port.IsMklEnabled
+
+__all__ = ['has_onednn', 'slim', 'tf']

@@ -19,7 +19,7 @@ def run(module, *arguments):
   return command.run(module.__doc__, module.FLAGS, module.main, argv, takes_files)
 
 
-def _values(variable, rng):
+def random_values(variable, rng):
   """Random values with which no layer dies out or explodes."""
   shape = variable.shape.as_list()
   if 'variance' in variable.op.name or 'gamma' in variable.op.name:
@@ -50,7 +50,7 @@ def write_checkpoint(
     variables = tf.global_variables()
     if averages:
       variables += [tf.Variable(tf.zeros(v.shape), name=v.op.name + SHADOW) for v in variables]
-    values = [_values(variable, rng) for variable in variables]
+    values = [random_values(variable, rng) for variable in variables]
     variables.append(tf.train.get_or_create_global_step())
     initializers = [variable.initializer for variable in variables]
     fed = [initializer.inputs[1] for initializer in initializers]
