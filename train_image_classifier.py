@@ -31,6 +31,12 @@ _data.integer(
   'Subtracted from every label: 1 for a data set with a background class 0 and a net without.',
 )
 _data.integer('batch_size', DEFAULTS.batch_size, 'Images a step.')
+_data.integer(
+  'accumulate_steps',
+  DEFAULTS.accumulate_steps,
+  'Batches a step: their gradients are averaged, as if the batch were so many times larger; batch '
+  'norm sees each by itself.',
+)
 _data.integer('train_image_size', None, "Height and width in pixels; None is the net's own.")
 _data.boolean('use_grayscale', False, 'Turn the images gray and train on one channel.')
 _data.string('preprocessing_name', None, "Preprocessing by name; None is the net's own.")
@@ -83,6 +89,13 @@ _start.float(
 
 _length = command.FlagGroup(FLAGS, 'Length and files')
 _length.integer('max_number_of_steps', None, 'Step to stop after; None trains until stopped.')
+_length.float('max_epochs', None, 'Passes over the split to stop after; the lesser length counts.')
+_length.float(
+  'max_minutes',
+  None,
+  'Minutes of training to stop after, those of earlier starts of the run included; the lesser '
+  'length counts.',
+)
 _length.integer(
   'retry_on_nan',
   DEFAULTS.retry_on_nan,
@@ -106,17 +119,26 @@ _optimizer = command.FlagGroup(FLAGS, 'Optimizer')
 _optimizer.string(
   'optimizer',
   DEFAULTS.optimizer,
-  'adadelta, adagrad, adam, ftrl, momentum, sgd or rmsprop.',
+  'adadelta, adagrad, adam, adamw, ftrl, lamb, momentum, nesterov (momentum that looks ahead), sgd '
+  'or rmsprop.',
 )
-_optimizer.float('opt_epsilon', DEFAULTS.opt_epsilon, 'Epsilon of adadelta, adam and rmsprop.')
+_optimizer.float(
+  'opt_epsilon',
+  1.0,
+  'Epsilon of adadelta, adam and rmsprop; of adamw (1e-8 when left out) and lamb (1e-6).',
+)
 _optimizer.float('adadelta_rho', DEFAULTS.adadelta_rho, 'Decay rate of adadelta.')
 _optimizer.float(
   'adagrad_initial_accumulator_value',
   DEFAULTS.adagrad_initial_accumulator_value,
   "Start of adagrad's accumulators.",
 )
-_optimizer.float('adam_beta1', DEFAULTS.adam_beta1, "Decay of adam's first moments.")
-_optimizer.float('adam_beta2', DEFAULTS.adam_beta2, "Decay of adam's second moments.")
+_optimizer.float(
+  'adam_beta1', DEFAULTS.adam_beta1, 'Decay of the first moments of adam, adamw and lamb.'
+)
+_optimizer.float(
+  'adam_beta2', DEFAULTS.adam_beta2, 'Decay of the second moments of adam, adamw and lamb.'
+)
 _optimizer.float('ftrl_learning_rate_power', DEFAULTS.ftrl_learning_rate_power, 'Power of ftrl.')
 _optimizer.float(
   'ftrl_initial_accumulator_value',
@@ -128,16 +150,28 @@ _optimizer.float('ftrl_l2', DEFAULTS.ftrl_l2, 'L2 strength of ftrl.')
 _optimizer.float(
   'momentum',
   DEFAULTS.momentum,
-  'Momentum of momentum, and of rmsprop when --rmsprop_momentum is left out.',
+  'Momentum of momentum and nesterov, and of rmsprop when --rmsprop_momentum is left out.',
 )
 _optimizer.float('rmsprop_momentum', DEFAULTS.rmsprop_momentum, 'Momentum of rmsprop.')
 _optimizer.float('rmsprop_decay', DEFAULTS.rmsprop_decay, 'Decay of rmsprop.')
 _optimizer.float('weight_decay', DEFAULTS.weight_decay, 'L2 strength on the weights.')
+_optimizer.float(
+  'decoupled_weight_decay',
+  None,
+  'Share of every weight, times the learning rate, that an update takes off, whatever the '
+  "gradient; biases and batch norm's keep theirs. None: 0.01 for adamw and lamb, 0 for the others.",
+)
+_optimizer.float(
+  'clip_gradient_norm',
+  None,
+  'Scale the gradient down to this L2 norm over all weights where it is longer; None never does.',
+)
 _optimizer.float('label_smoothing', DEFAULTS.label_smoothing, 'Share of a label given to all.')
 _optimizer.float(
   'moving_average_decay',
   None,
-  'Keep moving averages of the weights at this decay, for evaluation and export; None keeps none.',
+  'Keep moving averages of the weights at this decay, for evaluation and export; it warms up from '
+  '0.1 as (1 + step) / (10 + step). None keeps none.',
 )
 
 _rate = command.FlagGroup(FLAGS, 'Learning rate')
@@ -145,9 +179,14 @@ _rate.float('learning_rate', DEFAULTS.learning_rate, 'Initial learning rate.')
 _rate.string(
   'learning_rate_decay_type',
   DEFAULTS.learning_rate_decay_type,
-  'fixed, exponential (a staircase) or polynomial (linear).',
+  'fixed, exponential (a staircase), polynomial (linear), cosine, or one_cycle (up over the first '
+  '30 %, then down, by cosines).',
 )
-_rate.float('end_learning_rate', DEFAULTS.end_learning_rate, 'Where polynomial ends.')
+_rate.float(
+  'end_learning_rate',
+  0.0001,
+  'Where polynomial ends; where cosine and one_cycle do, 0 when left out.',
+)
 _rate.float(
   'learning_rate_decay_factor',
   DEFAULTS.learning_rate_decay_factor,
@@ -156,10 +195,19 @@ _rate.float(
 _rate.float(
   'num_epochs_per_decay',
   2.0,
-  'Epochs of a step of exponential, or of the whole of polynomial, which fits the run when this is '
-  'left out.',
+  'Epochs of a step of exponential, or of the whole of polynomial, cosine and one_cycle, which fit '
+  'the run when this is left out.',
 )
 _rate.float('warmup_epochs', DEFAULTS.warmup_epochs, 'Epochs of linear warm-up from 0.')
+_rate.integer('warmup_steps', DEFAULTS.warmup_steps, 'Steps of it, instead of epochs.')
+_rate.float(
+  'layer_decay',
+  DEFAULTS.layer_decay,
+  'Factor on the learning rate for every block of the net below the head; 1 trains all alike.',
+)
+_rate.float(
+  'head_lr_multiplier', DEFAULTS.head_lr_multiplier, "Factor on the head's learning rate."
+)
 
 _machines = command.FlagGroup(FLAGS, 'Several devices and machines (only the defaults work)')
 _machines.boolean('clone_on_cpu', False, 'Train on the CPU although there is a GPU.')
@@ -191,6 +239,8 @@ _RECORDED = {
   'train_image_size': 'image_size',
   'use_grayscale': 'use_grayscale',
 }
+# Flags that show research/slim's default and, left out, fit the other flags.
+_FITTED = {'dataset_name', 'num_epochs_per_decay', 'end_learning_rate', 'opt_epsilon'}
 _EXIT_CODES = {
   None: command.EXIT_DONE,
   signal.SIGINT: command.EXIT_INTERRUPTED,
@@ -209,7 +259,7 @@ def main(flags):
   if result.loss is None:
     print(
       f'{options.train_dir} has reached step {result.step} already: '
-      'raise --max_number_of_steps to train on.'
+      'raise --max_number_of_steps, --max_epochs or --max_minutes to train on.'
     )
   return _EXIT_CODES[result.signal]
 
@@ -218,7 +268,7 @@ def resolved_options(flags):
   """Returns the TrainingOptions of the flags; a run in --train_dir says what was left out."""
   values = {field.name: flags[field.name].value for field in dataclasses.fields(TrainingOptions)}
   left_out = {name for name in values if not command.is_given(flags, name)}
-  for name in left_out & {'dataset_name', 'num_epochs_per_decay'}:
+  for name in left_out & _FITTED:
     values[name] = getattr(DEFAULTS, name)
   if 'rmsprop_momentum' in left_out:
     values['rmsprop_momentum'] = flags.momentum

@@ -1,44 +1,32 @@
-"""Learning-rate schedules and optimizers: two tables, name to builder."""
+"""Optimizers: a table, name to builder, and what surrounds an update of the weights."""
 
+import math
+
+from image_classifier import run_length, schedules
+from image_classifier.lamb import LambOptimizer
+from nets.net_info import net_info
 from slim_compat import tf
 from slim_errors import UserError, unknown
 
-# research/slim's default for staircases; a polynomial fits the run unless told otherwise.
-_EPOCHS_PER_DECAY = 2.0
-
-# name -> function(options, global step, steps per decay) -> scalar tensor. The node names are
-# those that research/slim gave them.
-SCHEDULES = {
-  'fixed': lambda o, step, decay_steps: tf.constant(o.learning_rate, name='fixed_learning_rate'),
-  'exponential': lambda o, step, decay_steps: tf.train.exponential_decay(
-    o.learning_rate,
-    step,
-    decay_steps,
-    o.learning_rate_decay_factor,
-    staircase=True,
-    name='exponential_decay_learning_rate',
-  ),
-  'polynomial': lambda o, step, decay_steps: tf.train.polynomial_decay(
-    o.learning_rate,
-    step,
-    decay_steps,
-    o.end_learning_rate,
-    power=1.0,
-    cycle=False,
-    name='polynomial_decay_learning_rate',
-  ),
-}
+# What --opt_epsilon and --decoupled_weight_decay are when they are left out: research/slim's, and
+# for AdamW and LAMB what their users take.
+_EPSILON, _EPSILONS = 1.0, {'adamw': 1e-8, 'lamb': 1e-6}
+_WEIGHT_DECAY, _WEIGHT_DECAYS = 0.0, {'adamw': 0.01, 'lamb': 0.01}
 
 # name -> function(options, learning rate) -> tf.train.Optimizer.
 OPTIMIZERS = {
   'adadelta': lambda o, rate: tf.train.AdadeltaOptimizer(
-    rate, rho=o.adadelta_rho, epsilon=o.opt_epsilon
+    rate, rho=o.adadelta_rho, epsilon=_epsilon(o)
   ),
   'adagrad': lambda o, rate: tf.train.AdagradOptimizer(
     rate, initial_accumulator_value=o.adagrad_initial_accumulator_value
   ),
   'adam': lambda o, rate: tf.train.AdamOptimizer(
-    rate, beta1=o.adam_beta1, beta2=o.adam_beta2, epsilon=o.opt_epsilon
+    rate, beta1=o.adam_beta1, beta2=o.adam_beta2, epsilon=_epsilon(o)
+  ),
+  # Loshchilov and Hutter, https://arxiv.org/abs/1711.05101: `apply` adds the decoupled decay.
+  'adamw': lambda o, rate: tf.train.AdamOptimizer(
+    rate, beta1=o.adam_beta1, beta2=o.adam_beta2, epsilon=_epsilon(o), name='AdamW'
   ),
   'ftrl': lambda o, rate: tf.train.FtrlOptimizer(
     rate,
@@ -47,39 +35,59 @@ OPTIMIZERS = {
     l1_regularization_strength=o.ftrl_l1,
     l2_regularization_strength=o.ftrl_l2,
   ),
+  'lamb': lambda o, rate: LambOptimizer(
+    rate, o.adam_beta1, o.adam_beta2, _epsilon(o), decoupled_weight_decay(o)
+  ),
   'momentum': lambda o, rate: tf.train.MomentumOptimizer(
     rate, momentum=o.momentum, name='Momentum'
   ),
+  'nesterov': lambda o, rate: tf.train.MomentumOptimizer(
+    rate, momentum=o.momentum, use_nesterov=True, name='Nesterov'
+  ),
   'rmsprop': lambda o, rate: tf.train.RMSPropOptimizer(
-    rate, decay=o.rmsprop_decay, momentum=o.rmsprop_momentum, epsilon=o.opt_epsilon
+    rate, decay=o.rmsprop_decay, momentum=o.rmsprop_momentum, epsilon=_epsilon(o)
   ),
   'sgd': lambda o, rate: tf.train.GradientDescentOptimizer(rate),
 }
 
 # Learning rates above these, at up to so many images a batch, rarely end well; more images bear
 # proportionally more: Goyal et al., Accurate, Large Minibatch SGD, https://arxiv.org/abs/1706.02677
-_HIGHEST_USUAL_RATES = {'adadelta': 10.0, 'adam': 0.1}
+_HIGHEST_USUAL_RATES = {'adadelta': 10.0, 'adam': 0.1, 'adamw': 0.1, 'lamb': 0.1}
 _HIGHEST_USUAL_RATE = 1.0
 _USUAL_BATCH_SIZE = 256
 
 
 def check(options):
-  """Raises UserError for an unknown schedule or optimizer, or a rate that cannot work."""
-  if options.learning_rate_decay_type not in SCHEDULES:
-    raise unknown('learning_rate_decay_type', options.learning_rate_decay_type, SCHEDULES)
+  """Raises UserError for settings of length, schedule, optimizer or update that cannot work."""
+  run_length.check(options)
+  schedules.check(options)
   if options.optimizer not in OPTIMIZERS:
     raise unknown('optimizer', options.optimizer, OPTIMIZERS)
-  if options.learning_rate <= 0:
-    raise UserError(f'--learning_rate={options.learning_rate} must be above 0.')
   decay = options.moving_average_decay
   if decay is not None and not 0 <= decay < 1:
     raise UserError(f'--moving_average_decay={decay} must be at least 0 and below 1.')
+  if options.accumulate_steps < 1:
+    raise UserError(f'--accumulate_steps={options.accumulate_steps} must be at least 1.')
+  for name in ('clip_gradient_norm', 'opt_epsilon', 'head_lr_multiplier'):
+    value = getattr(options, name)
+    if value is not None and not 0 < value < math.inf:
+      raise UserError(f'--{name}={value} must be above 0.')
+  if not 0 < options.layer_decay <= 1:
+    raise UserError(f'--layer_decay={options.layer_decay} must be above 0 and at most 1.')
+  if options.optimizer == 'ftrl' and options.decoupled_weight_decay:
+    raise UserError(
+      '--decoupled_weight_decay does nothing to the weights of ftrl, which finds them anew at each '
+      'step: take --ftrl_l2.'
+    )
+  if not 0 <= decoupled_weight_decay(options) < 1:
+    value = options.decoupled_weight_decay
+    raise UserError(f'--decoupled_weight_decay={value} must be at least 0 and below 1.')
 
 
 def warn_of_high_rate(options):
   """Warns of a learning rate at which a run is likely to diverge."""
   usual = _HIGHEST_USUAL_RATES.get(options.optimizer, _HIGHEST_USUAL_RATE)
-  usual *= max(1.0, options.batch_size / _USUAL_BATCH_SIZE)
+  usual *= max(1.0, options.batch_size * options.accumulate_steps / _USUAL_BATCH_SIZE)
   if options.learning_rate > usual:
     tf.logging.warning(
       '--learning_rate=%g is high for %s, whose usual rates are below %g: the loss may soon be no '
@@ -90,41 +98,99 @@ def warn_of_high_rate(options):
     )
 
 
-def learning_rate(options, num_samples, global_step):
-  """The learning rate of the current step.
+def _epsilon(options):
+  if options.opt_epsilon is not None:
+    return options.opt_epsilon
+  return _EPSILONS.get(options.optimizer, _EPSILON)
+
+
+def decoupled_weight_decay(options):
+  """Returns the share, times the learning rate, by which weights shrink with every update."""
+  if options.decoupled_weight_decay is not None:
+    return options.decoupled_weight_decay
+  return _WEIGHT_DECAYS.get(options.optimizer, _WEIGHT_DECAY)
+
+
+def optimizers(options, rate, variables):
+  """Makes the optimizers of a run: one for all variables that learn at the same rate.
 
   Args:
     options: options.TrainingOptions.
-    num_samples: images in the training split, which turns epochs into steps.
-    global_step: int64 scalar variable.
+    rate: learning rate of the head, scalar tensor.
+    variables: to train.
 
   Returns:
-    float32 scalar tensor.
+    A list of (tf.train.Optimizer, its rate, [variable]).
   """
-  steps_per_epoch = num_samples / options.batch_size
-  schedule = SCHEDULES[options.learning_rate_decay_type]
-  rate = schedule(options, global_step, decay_steps(options, num_samples))
-  warmup_steps = options.warmup_epochs * steps_per_epoch
-  if warmup_steps > 0:
-    step = tf.cast(global_step, tf.float32)
-    warming = options.learning_rate * step / warmup_steps
-    rate = tf.where(step < warmup_steps, warming, rate)
-  return rate
+  groups = {}
+  for variable in variables:
+    groups.setdefault(rate_multiplier(options, variable.op.name), []).append(variable)
+  rates = {multiplier: rate * multiplier if multiplier != 1 else rate for multiplier in groups}
+  build = OPTIMIZERS[options.optimizer]
+  return [(build(options, rates[m]), rates[m], group) for m, group in groups.items()]
 
 
-def decay_steps(options, num_samples):
-  """Returns over how many steps the rate decays once, at least 1.
+def rate_multiplier(options, name):
+  """Returns what the learning rate of a variable is multiplied by.
 
-  A polynomial ends with the run when --num_epochs_per_decay is left out: research/slim's two epochs
-  left the rest of a run at the end rate.
+  --layer_decay multiplies it once for every block of the net above the variable's, the head
+  counting as one: Clark et al., ELECTRA, https://arxiv.org/abs/2003.10555
+
+  Args:
+    options: options.TrainingOptions.
+    name: of the variable.
   """
-  fits_run = options.learning_rate_decay_type == 'polynomial' and options.max_number_of_steps
-  if options.num_epochs_per_decay is None and fits_run:
-    return options.max_number_of_steps
-  epochs = options.num_epochs_per_decay or _EPOCHS_PER_DECAY
-  return max(1, int(num_samples * epochs / options.batch_size))
+  info = net_info(options.model_name)
+  if name.startswith(info.head_prefixes):
+    return options.head_lr_multiplier
+  depth = next((i for i, scope in enumerate(info.blocks) if name.startswith(f'{scope}/')), 0)
+  return options.layer_decay ** (len(info.blocks) - depth)
 
 
-def optimizer(options, rate):
-  """Returns the tf.train.Optimizer that the options name, at the given rate (scalar tensor)."""
-  return OPTIMIZERS[options.optimizer](options, rate)
+def compute_gradients(optimizers, loss):
+  """Returns [(gradient, variable)] of a loss by all variables of `optimizers`."""
+  variables = [variable for _, _, group in optimizers for variable in group]
+  # One sum of many addends starts with whichever of them nobody else needs any more, by chance.
+  return optimizers[0][0].compute_gradients(
+    loss, var_list=variables, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE
+  )
+
+
+def apply_gradients(options, optimizers, gradients, gradient_norm, global_step):
+  """Updates the weights once.
+
+  Args:
+    options: options.TrainingOptions.
+    optimizers: of the function of that name.
+    gradients: [(gradient, variable)] of all their variables.
+    gradient_norm: L2 norm of all gradients, scalar tensor.
+    global_step: int64 scalar variable, which counts the update.
+
+  Returns:
+    An operation.
+  """
+  values, variables = zip(*gradients, strict=True)
+  if options.clip_gradient_norm is not None:
+    values, _ = tf.clip_by_global_norm(values, options.clip_gradient_norm, gradient_norm)
+  values = dict(zip([v.op.name for v in variables], values, strict=True))
+  updates = []
+  for optimizer, rate, group in optimizers:
+    # A layer's weights shrink before they move: Adam's step does not depend on where they are.
+    with tf.control_dependencies(_shrink(options, rate, group)):
+      pairs = [(values[v.op.name], v) for v in group]
+      step = global_step if len(optimizers) == 1 else None
+      updates.append(optimizer.apply_gradients(pairs, global_step=step))
+  if len(updates) == 1:
+    return updates[0]
+  with tf.control_dependencies(updates):
+    return tf.assign_add(global_step, 1).op
+
+
+def _shrink(options, rate, variables):
+  """Decays weights, not biases and what batch norm learns; returns the operations."""
+  decay = decoupled_weight_decay(options)
+  if not decay or options.optimizer == 'lamb':  # which has it within
+    return []
+  return [
+    tf.assign_sub(v, rate * decay * v.read_value()).op for v in variables if v.shape.ndims > 1
+  ]

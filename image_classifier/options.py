@@ -27,8 +27,11 @@ class TrainingOptions:
   batch_norm_decay: float | None = None  # None: fitted to the run's length
   # The length and speed of the run.
   max_number_of_steps: int | None = None  # None: until stopped
+  max_epochs: float | None = None
+  max_minutes: float | None = None
   retry_on_nan: int = 0  # times
   batch_size: int = 32
+  accumulate_steps: int = 1  # batches an update of the weights
   seed: int = 0
   num_readers: int = 4
   num_preprocessing_threads: int = 4
@@ -38,7 +41,7 @@ class TrainingOptions:
   label_smoothing: float = 0.0
   moving_average_decay: float | None = None
   optimizer: str = 'rmsprop'
-  opt_epsilon: float = 1.0
+  opt_epsilon: float | None = None  # None: 1, 1e-8 for adamw, 1e-6 for lamb
   adadelta_rho: float = 0.95
   adagrad_initial_accumulator_value: float = 0.1
   adam_beta1: float = 0.9
@@ -50,13 +53,18 @@ class TrainingOptions:
   momentum: float = 0.9
   rmsprop_momentum: float = 0.9
   rmsprop_decay: float = 0.9
+  decoupled_weight_decay: float | None = None  # None: 0, 0.01 for adamw and lamb
+  clip_gradient_norm: float | None = None
   # Learning rate.
   learning_rate: float = 0.01
   learning_rate_decay_type: str = 'exponential'
-  end_learning_rate: float = 0.0001
+  end_learning_rate: float | None = None  # None: 0.0001 for polynomial, 0 for the others
   learning_rate_decay_factor: float = 0.94
-  num_epochs_per_decay: float | None = None  # None: 2, and the whole run for polynomial
+  num_epochs_per_decay: float | None = None  # None: 2 for exponential, else the whole run
   warmup_epochs: float = 0.0
+  warmup_steps: int = 0
+  layer_decay: float = 1.0
+  head_lr_multiplier: float = 1.0
   # What is written when.
   log_every_n_steps: int = 10
   save_summaries_secs: int = 600

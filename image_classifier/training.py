@@ -12,9 +12,11 @@ from image_classifier import (
   checkpoints,
   inputs,
   optimization,
+  run_length,
   run_lock,
   run_record,
   saving,
+  schedules,
   scopes,
   training_graph,
   warm_start,
@@ -62,6 +64,8 @@ def train(options, patience=60.0):
     )
   if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
     options = dataclasses.replace(options, use_grayscale=True)
+  last_step = run_length.last_step(options, dataset.num_samples)
+  options = dataclasses.replace(options, max_number_of_steps=last_step)
   _make_folder(options.train_dir)
   try:
     with run_lock.locked(options.train_dir):
@@ -102,11 +106,7 @@ def _train(options, dataset, retries, patience):
   resumed = _checkpoint_to_resume(options.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
   if retries:
-    options = dataclasses.replace(
-      options,
-      learning_rate=options.learning_rate / 10**retries,
-      end_learning_rate=options.end_learning_rate / 10**retries,
-    )
+    options = schedules.slower(options, 10**retries)
     message = 'Retry %d after a loss that was not a number: --learning_rate=%g'
     tf.logging.warning(message, retries, options.learning_rate)
 
@@ -233,6 +233,8 @@ def _variables_to_resume(train_dir, prefix):
   """Returns all variables of the graph by name; raises UserError when the checkpoint lacks one."""
   shapes = checkpoints.variables(prefix)
   variables = {v.op.name: v for v in tf.global_variables()}
+  if run_length.ELAPSED_SECONDS not in shapes:  # the run was not bounded by time before
+    variables.pop(run_length.ELAPSED_SECONDS, None)
   for name, variable in variables.items():
     shape = variable.shape.as_list()
     if shapes.get(name) != shape:

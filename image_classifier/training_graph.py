@@ -2,7 +2,15 @@
 
 import typing
 
-from image_classifier import clips, inputs, optimization, scopes, summaries
+from image_classifier import (
+  clips,
+  inputs,
+  optimization,
+  run_length,
+  schedules,
+  scopes,
+  summaries,
+)
 from nets import nets_factory
 from nets.net_info import net_info
 from preprocessing import preprocessing_factory
@@ -26,6 +34,7 @@ class TrainingGraph(typing.NamedTuple):
   gradient_norm: typing.Any  # float32 scalar, L2 norm of the gradient of all trained weights
   filenames: typing.Any  # string [batch size], of the batch
   learning_rate: typing.Any  # float32 scalar
+  elapsed_seconds: typing.Any  # variable of a run that is bounded by time, else None
   num_batches: typing.Any  # int64 scalar: how many batches this process has read
   is_finite: typing.Any  # bool scalar: whether every variable is a number
   scalar_summaries: typing.Any  # serialized, cheap
@@ -67,21 +76,21 @@ def build(options, dataset, image_size, first_step=0):
   regularization_loss = tf.losses.get_regularization_loss()
   total_loss = tf.add(classification_loss, regularization_loss, name='total_loss')
 
-  rate = optimization.learning_rate(options, dataset.num_samples, global_step)
+  elapsed = run_length.elapsed_seconds() if options.max_minutes else None
+  rate = schedules.learning_rate(options, dataset.num_samples, global_step, elapsed)
   model_variables = slim.get_model_variables()
   trained = _trained_variables(patterns)
   statistics = [
     getattr(update, 'op', update) for update in tf.get_collection(tf.GraphKeys.UPDATE_OPS)
   ]
-  optimizer = optimization.optimizer(options, rate)
-  # One sum of many addends starts with whichever of them nobody else needs any more, by chance.
-  gradients = optimizer.compute_gradients(
-    total_loss, var_list=trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE
-  )
+  optimizers = optimization.optimizers(options, rate, trained)
+  gradients = optimization.compute_gradients(optimizers, total_loss)
   gradient_norm = tf.global_norm([gradient for gradient, _ in gradients])
   # The loss counts the weights as they were: without the order it is by chance those of after.
   with tf.control_dependencies([total_loss, gradient_norm]):
-    update = optimizer.apply_gradients(gradients, global_step=global_step)
+    update = optimization.apply_gradients(
+      options, optimizers, gradients, gradient_norm, global_step
+    )
   num_batches, count_batch = _batch_counter(images)
 
   losses = {
@@ -94,6 +103,7 @@ def build(options, dataset, image_size, first_step=0):
     gradient_norm=gradient_norm,
     filenames=filenames,
     learning_rate=rate,
+    elapsed_seconds=elapsed,
     num_batches=num_batches,
     is_finite=tf.reduce_all(
       [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.is_floating]

@@ -9,7 +9,7 @@ import typing
 from google.protobuf import text_format
 
 import slim_files
-from image_classifier import stop_signals
+from image_classifier import run_length, stop_signals
 from image_classifier.metrics_log import MetricsLog
 from image_classifier.progress import Progress
 from image_classifier.saving import CheckpointWriter
@@ -77,6 +77,7 @@ class Loop:
     self._step, self._first_step = first_step, first_step  # how many have ended, and at the start
     self._saved_step = first_step if resumed else None
     self._is_saving = False
+    self._clock = run_length.Clock(graph.elapsed_seconds, session, options.max_minutes)
     self._rate_mark = time.monotonic(), first_step
     self._watchdog = Watchdog(self._where, patience)
 
@@ -102,6 +103,9 @@ class Loop:
       tf.logging.info('Starting Queues.')
       self._rate_mark = time.monotonic(), self._step
       while (last_step is None or self._step < last_step) and not stopped:
+        self._clock.tick()
+        if self._clock.is_over():
+          break
         loss = self._run_step()
         progress.step(self._step, loss)
         self._watchdog.step_ended()
@@ -186,6 +190,7 @@ class Loop:
     if not self._session.run(self._graph.is_finite):
       raise self._not_finite(self._step)
     self._log.sync()
+    self._clock.tick()
     self._checkpoints.save(self._step)
     self._saved_step = self._step
     self._save.restart()

@@ -219,14 +219,22 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(driver, tiny_dataset, tmp_pa
 
 
 _BATCH_NORM = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32}
-_EVERYTHING = {'moving_average_decay': 0.9, 'warmup_epochs': 0.5, 'label_smoothing': 0.1}
+_EVERYTHING = {
+  'moving_average_decay': 0.9,
+  'warmup_epochs': 0.5,
+  'label_smoothing': 0.1,
+  'optimizer': 'adamw',
+  'learning_rate_decay_type': 'cosine',
+  'layer_decay': 0.8,
+  'clip_gradient_norm': 1.0,
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
   'settings',
   [*({'optimizer': name} for name in optimization.OPTIMIZERS), _BATCH_NORM | _EVERYTHING],
-  ids=lambda settings: settings.get('optimizer', 'batch norm'),
+  ids=lambda settings: settings.get('model_name', settings['optimizer']),
 )
 def test_random_moments(settings, driver, tiny_dataset, tmp_path):
   rng = random.Random(str(settings))

@@ -1,67 +1,55 @@
-"""Schedules and optimizers: values by their formulas, and every flag of an optimizer in effect."""
+"""Optimizers: steps by their formulas, and every flag of one in effect."""
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from image_classifier import optimization
 from image_classifier.options import TrainingOptions
+from nets.net_info import net_info
 from slim_compat import tf
 from slim_errors import UserError
-
-_IMAGES = 320  # 10 steps an epoch at batch 32
-
-
-def _rate(step, **settings):
-  options = TrainingOptions(learning_rate=1.0, end_learning_rate=0.1, **settings)
-  with tf.Graph().as_default(), tf.Session() as session:
-    global_step = tf.get_variable('step', initializer=tf.constant(step, tf.int64))
-    rate = optimization.learning_rate(options, _IMAGES, global_step)
-    session.run(tf.global_variables_initializer())
-    return session.run(rate)
-
-
-@pytest.mark.parametrize(
-  ('step', 'settings', 'expected'),
-  [
-    (500, {'learning_rate_decay_type': 'fixed'}, 1.0),
-    (19, {}, 1.0),  # exponential: a staircase of 2 epochs
-    (20, {}, 0.94),
-    (45, {'learning_rate_decay_factor': 0.5}, 0.25),
-    (45, {'learning_rate_decay_factor': 0.5, 'num_epochs_per_decay': 4.0}, 0.5),
-    (10, {'learning_rate_decay_type': 'polynomial', 'num_epochs_per_decay': 2.0}, 0.55),
-    # left out, polynomial fits the run instead of ending after two epochs
-    (50, {'learning_rate_decay_type': 'polynomial', 'max_number_of_steps': 100}, 0.55),
-    (10, {'learning_rate_decay_type': 'polynomial'}, 0.55),
-    (5, {'learning_rate_decay_type': 'fixed', 'warmup_epochs': 2.0}, 0.25),
-    (25, {'learning_rate_decay_type': 'fixed', 'warmup_epochs': 2.0}, 1.0),
-    (0, {'learning_rate_decay_type': 'fixed', 'warmup_epochs': 1.0}, 0.0),
-  ],
-)
-def test_learning_rate(step, settings, expected):
-  assert _rate(step, **settings) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize('kind', optimization.SCHEDULES)
-def test_the_old_node_names(kind):
-  with tf.Graph().as_default() as graph:
-    step = tf.train.get_or_create_global_step()
-    optimization.learning_rate(TrainingOptions(learning_rate_decay_type=kind), _IMAGES, step)
-    assert graph.get_operation_by_name(
-      f'{kind}_decay_learning_rate'.replace('fixed_decay', 'fixed')
-    )
 
 
 def _after(steps, **settings):
   """The weight 1.0 after `steps` steps down the slope of weight**2 / 2, whose gradient it is."""
-  options = TrainingOptions(learning_rate=0.1, **settings)
+  return _descent(steps, {'weight': 1.0}, learning_rate=0.1, **settings)['weight']
+
+
+def _descent(steps, starts, gradients=None, **settings):
+  """Updates variables so many times.
+
+  Args:
+    steps: number of updates.
+    starts: {name: value}.
+    gradients: {name: value}, the same for every step; None for the slope of variable**2 / 2.
+
+  Returns:
+    {name: value} after the last, with all slots.
+  """
+  options = TrainingOptions(**settings)
   with tf.Graph().as_default(), tf.Session() as session:
-    weight = tf.get_variable('weight', initializer=1.0)
-    train = optimization.optimizer(options, options.learning_rate).minimize(weight * weight / 2)
+    global_step = tf.train.get_or_create_global_step()
+    variables = [
+      tf.get_variable(name, initializer=np.asarray(value, np.float32))
+      for name, value in starts.items()
+    ]
+    optimizers = optimization.optimizers(options, tf.constant(options.learning_rate), variables)
+    loss = tf.add_n(
+      [
+        tf.reduce_sum(v * (v / 2 if gradients is None else np.float32(gradients[v.op.name])))
+        for v in variables
+      ]
+    )
+    pairs = optimization.compute_gradients(optimizers, loss)
+    norm = tf.global_norm([gradient for gradient, _ in pairs])
+    with tf.control_dependencies([norm]):
+      update = optimization.apply_gradients(options, optimizers, pairs, norm, global_step)
     session.run(tf.global_variables_initializer())
     for _ in range(steps):
-      session.run(train)
-    return session.run(weight)
+      session.run(update)
+    return {v.op.name: session.run(v) for v in tf.global_variables()}
 
 
 @pytest.mark.parametrize('name', optimization.OPTIMIZERS)
@@ -79,11 +67,18 @@ def test_every_optimizer_goes_down(name):
     ('adam', 'adam_beta1', 0.5),
     ('adam', 'adam_beta2', 0.5),
     ('adam', 'opt_epsilon', 0.1),
+    ('adamw', 'adam_beta1', 0.5),
+    ('adamw', 'adam_beta2', 0.5),
+    ('adamw', 'opt_epsilon', 0.1),
+    ('lamb', 'adam_beta1', 0.5),
+    ('lamb', 'adam_beta2', 0.5),
+    ('lamb', 'opt_epsilon', 0.1),
     ('ftrl', 'ftrl_learning_rate_power', -0.3),
     ('ftrl', 'ftrl_initial_accumulator_value', 1.0),
     ('ftrl', 'ftrl_l1', 0.5),
     ('ftrl', 'ftrl_l2', 0.5),
     ('momentum', 'momentum', 0.1),
+    ('nesterov', 'momentum', 0.1),
     ('rmsprop', 'rmsprop_momentum', 0.1),
     ('rmsprop', 'rmsprop_decay', 0.1),
     ('rmsprop', 'opt_epsilon', 0.1),
@@ -101,13 +96,124 @@ def test_momentum_by_hand():
   assert _after(2, optimizer='momentum') == pytest.approx(0.72)
 
 
+_WEIGHTS = np.array([[1.0, -2.0], [0.5, 3.0]])
+_BIASES = np.array([0.5, -0.25])
+
+
+def _adam_reference(weights, epsilon, steps=3, rate=0.1, decay=0.0):
+  """Adam down the slope of w**2 / 2, in NumPy, with the paper's epsilon hat and decay."""
+  w, m, v = weights.copy(), 0.0, 0.0
+  for t in range(1, steps + 1):
+    m, v = 0.9 * m + 0.1 * w, 0.999 * v + 0.001 * w * w
+    step_size = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    w = w - rate * decay * w - step_size * m / (np.sqrt(v) + epsilon)
+  return w
+
+
+def _lamb_reference(weights, is_layer, steps=3, rate=0.1, decay=0.01):
+  w, m, v = weights.copy(), 0.0, 0.0
+  for t in range(1, steps + 1):
+    m, v = 0.9 * m + 0.1 * w, 0.999 * v + 0.001 * w * w
+    update = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6)
+    if is_layer:
+      update += decay * w
+      update *= np.linalg.norm(w) / np.linalg.norm(update)
+    w = w - rate * update
+  return w
+
+
+def _nesterov_reference(weights, steps=3, rate=0.1, momentum=0.9):
+  """Sutskever et al., On the importance of initialization and momentum, in TensorFlow's form."""
+  w, total = weights.copy(), 0.0
+  for _ in range(steps):
+    gradient = w
+    total = momentum * total + gradient
+    w = w - rate * (gradient + momentum * total)
+  return w
+
+
+@pytest.mark.parametrize(
+  ('optimizer', 'weights', 'biases'),
+  [
+    ('adamw', _adam_reference(_WEIGHTS, 1e-8, decay=0.01), _adam_reference(_BIASES, 1e-8)),
+    ('adam', _adam_reference(_WEIGHTS, 1.0), _adam_reference(_BIASES, 1.0)),
+    ('lamb', _lamb_reference(_WEIGHTS, True), _lamb_reference(_BIASES, False)),
+    ('nesterov', _nesterov_reference(_WEIGHTS), _nesterov_reference(_BIASES)),
+  ],
+)
+def test_three_steps_are_those_of_numpy(optimizer, weights, biases):
+  starts = {'weights': _WEIGHTS, 'biases': _BIASES}
+  after = _descent(3, starts, optimizer=optimizer, learning_rate=0.1)
+  np.testing.assert_allclose(after['weights'], weights, rtol=1e-5, atol=2e-6)
+  np.testing.assert_allclose(after['biases'], biases, rtol=1e-5, atol=2e-6)
+  assert after['global_step'] == 3
+
+
+def test_lamb_of_weights_that_are_zero():
+  after = _descent(1, {'w': np.zeros([2, 2])}, {'w': np.ones([2, 2])}, optimizer='lamb')
+  np.testing.assert_allclose(after['w'], -0.01, rtol=1e-4)  # Adam's first step is the rate
+
+
+@pytest.mark.parametrize('optimizer', ['sgd', 'momentum', 'rmsprop', 'adam'])
+def test_decoupled_weight_decay_of_any_optimizer(optimizer):
+  starts = {'weights': _WEIGHTS, 'biases': _BIASES}
+  zero = {name: np.zeros_like(value) for name, value in starts.items()}
+  settings = {'optimizer': optimizer, 'learning_rate': 0.1, 'decoupled_weight_decay': 0.5}
+  after = _descent(2, starts, zero, **settings)
+  np.testing.assert_allclose(after['weights'], _WEIGHTS * 0.95**2, rtol=1e-5)
+  np.testing.assert_allclose(after['biases'], _BIASES)
+
+
+@pytest.mark.parametrize(('limit', 'factor'), [(1.0, 0.2), (5.0, 1.0), (50.0, 1.0)])
+def test_a_long_gradient_is_clipped_as_a_whole(limit, factor):
+  gradients = {'a': np.array([3.0]), 'b': np.array([[4.0]])}  # of length 5
+  starts = {name: np.zeros_like(value) for name, value in gradients.items()}
+  settings = {'optimizer': 'sgd', 'learning_rate': 1.0, 'clip_gradient_norm': limit}
+  after = _descent(1, starts, gradients, **settings)
+  assert after['a'] == pytest.approx(-3 * factor) and after['b'] == pytest.approx(-4 * factor)
+
+
+_LENET = {
+  'LeNet/conv1/weights': 0.125,
+  'LeNet/conv2/weights': 0.25,
+  'LeNet/fc3/biases': 0.5,
+  'LeNet/fc4/weights': 1.0,
+}
+
+
+@pytest.mark.parametrize('optimizer', ['sgd', 'adam', 'momentum', 'lamb'])
+def test_layer_decay_and_the_rate_of_the_head(optimizer):
+  settings = {'model_name': 'lenet', 'optimizer': optimizer, 'layer_decay': 0.5}
+  starts = dict.fromkeys(_LENET, 1.0)
+  usual = _descent(1, starts, starts, optimizer=optimizer, learning_rate=0.1)
+  after = _descent(1, starts, starts, learning_rate=0.1, head_lr_multiplier=4.0, **settings)
+  for name, factor in (_LENET | {'LeNet/fc4/weights': 4.0}).items():
+    assert 1 - after[name] == pytest.approx(factor * (1 - usual[name]), rel=1e-4), name
+  assert after['global_step'] == 1
+
+
+def test_every_variable_of_a_net_belongs_to_a_block_or_the_head():
+  for name in ('mobilenet_v1_025', 'mobilenet_v3_small', 'inception_v3', 'resnet_v2_50'):
+    options = TrainingOptions(model_name=name, layer_decay=0.5)
+    info = net_info(name)
+    multipliers = [optimization.rate_multiplier(options, f'{s}/weights') for s in info.blocks]
+    expected = [0.5**depth for depth in range(len(info.blocks), 0, -1)]
+    assert multipliers == expected
+    assert optimization.rate_multiplier(options, f'{info.head_scopes[0]}/weights') == 1
+
+
 @pytest.mark.parametrize(
   ('settings', 'words'),
   [
     ({'optimizer': 'adm'}, "Unknown optimizer 'adm': did you mean 'adam'"),
-    ({'learning_rate_decay_type': 'cosin'}, "Unknown learning_rate_decay_type 'cosin'"),
-    ({'learning_rate': 0.0}, '--learning_rate=0.0 must be above 0'),
     ({'moving_average_decay': 1.0}, '--moving_average_decay=1.0'),
+    ({'opt_epsilon': 0.0}, '--opt_epsilon=0.0 must be above 0'),
+    ({'accumulate_steps': 0}, '--accumulate_steps=0 must be at least 1'),
+    ({'clip_gradient_norm': 0.0}, '--clip_gradient_norm=0.0 must be above 0'),
+    ({'layer_decay': 1.1}, '--layer_decay=1.1 must be above 0 and at most 1'),
+    ({'head_lr_multiplier': -1.0}, '--head_lr_multiplier=-1.0 must be above 0'),
+    ({'optimizer': 'ftrl', 'decoupled_weight_decay': 0.1}, 'take --ftrl_l2'),
+    ({'decoupled_weight_decay': 1.0}, '--decoupled_weight_decay=1.0 must be at least 0'),
   ],
 )
 def test_settings_that_cannot_work(settings, words):
@@ -121,6 +227,7 @@ def test_settings_that_cannot_work(settings, words):
     ({'optimizer': 'momentum', 'learning_rate': 1.0}, False),
     ({'optimizer': 'momentum', 'learning_rate': 1.5}, True),
     ({'optimizer': 'momentum', 'learning_rate': 1.5, 'batch_size': 512}, False),
+    ({'optimizer': 'momentum', 'learning_rate': 1.5, 'accumulate_steps': 16}, False),
     ({'optimizer': 'adam', 'learning_rate': 0.5}, True),
     ({'optimizer': 'adadelta', 'learning_rate': 1.5}, False),
   ],
