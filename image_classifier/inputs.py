@@ -8,7 +8,7 @@ from slim_errors import RunError, UserError
 # Up to this many bytes of shards a whole epoch is shuffled in memory; beyond, a part of it.
 _SHUFFLE_BYTES = 1 << 30
 # AutoGraph would take seconds to translate functions that have no Python control flow on tensors.
-_as_it_is = tf.autograph.experimental.do_not_convert
+as_it_is = tf.autograph.experimental.do_not_convert
 
 
 def training_batches(
@@ -46,16 +46,16 @@ def training_batches(
     filenames: string tensor [batch_size].
     initializer: operation to run once before the first batch.
   """
-  files = _shards(dataset)
+  files = shards(dataset)
   buffer_size = _shuffle_buffer(files, dataset.num_samples)
   first_epoch, skipped = divmod(start_step * batch_size, dataset.num_samples)
 
-  @_as_it_is
+  @as_it_is
   def epoch_records(epoch):
     records = tf.data.TFRecordDataset(files, num_parallel_reads=num_readers)
     return records.shuffle(buffer_size, seed=seed + epoch, reshuffle_each_iteration=False)
 
-  @_as_it_is
+  @as_it_is
   def prepare(number, record):
     image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
     view = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, number]))
@@ -82,7 +82,7 @@ def evaluation_batches(
     `labels` int64 [b], `filenames` string [b]. They raise tf.errors.OutOfRangeError at the end.
   """
 
-  @_as_it_is
+  @as_it_is
   def prepare(record):
     image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
     return {
@@ -91,7 +91,7 @@ def evaluation_batches(
       'filenames': filename,
     }
 
-  batches = tf.data.TFRecordDataset(_shards(dataset)).map(prepare, num_parallel_calls=num_threads)
+  batches = tf.data.TFRecordDataset(shards(dataset)).map(prepare, num_parallel_calls=num_threads)
   return tf.data.make_one_shot_iterator(batches.batch(batch_size).prefetch(2)).get_next()
 
 
@@ -119,7 +119,7 @@ def damaged_record(dataset, labels_offset=0, first=0):
     image, label = dataset.decoder.decode(record, ['image', 'label'])
     items = [image, _class_of(label, dataset.num_classes, labels_offset)]
     seen = 0
-    for path in _shards(dataset):
+    for path in shards(dataset):
       before = seen
       try:
         for content in tf.io.tf_record_iterator(path):
@@ -141,7 +141,7 @@ def _reason(error):
   return next((line for line in lines if not line.startswith(where)), lines[0])
 
 
-def _shards(dataset):
+def shards(dataset):
   """Returns the paths of the shards; dataset modules in slim's way give a file pattern."""
   sources = dataset.data_sources
   patterns = [sources] if isinstance(sources, str) else list(sources)

@@ -10,6 +10,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from slim_compat import tf
 
+_FILL_LINE_SECONDS = 10
+
 
 class Progress:
   """Reports steps as they end.
@@ -50,3 +52,36 @@ class Progress:
   def close(self):
     """Ends the bar."""
     self._shown.close()
+
+
+class FillProgress:
+  """Reports how far the feature cache is: a bar on a terminal, a line now and then elsewhere.
+
+  Args:
+    done, total: rows that are there, and that there will be.
+  """
+
+  def __init__(self, done, total):
+    self._first, self._done, self._total = done, done, total
+    self._start = self._mark = time.monotonic()
+    is_hidden = not sys.stderr.isatty()
+    self._bar = tqdm(
+      desc='features', total=total, initial=done, unit='img', dynamic_ncols=True, disable=is_hidden
+    )
+
+  def add(self, count):
+    """Says that so many more rows are computed."""
+    self._done += count
+    self._bar.update(count)
+    now = time.monotonic()
+    if not self._bar.disable or now - self._mark < _FILL_LINE_SECONDS:
+      return
+    self._mark = now
+    rate = (self._done - self._first) / (now - self._start)
+    message = 'Feature cache: %d of %d (%.1f images/s, %.0f s left)'
+    left = (self._total - self._done) / rate
+    tf.logging.info(message, self._done, self._total, rate, left)
+
+  def close(self):
+    """Ends the bar."""
+    self._bar.close()

@@ -11,7 +11,7 @@ from slim_errors import UserError
 
 FILE_NAME = '.lock'
 # What file systems answer that know no locks.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def locked(train_dir):
         f'{train_dir} is in use by {owner}: wait for it to end, or choose another --train_dir.'
       ) from None
     except OSError as error:
-      if error.errno not in _NO_LOCKS:
+      if error.errno not in NO_LOCKS:
         raise
       tf.logging.warning('%s cannot be locked: keep other runs out of it yourself.', train_dir)
     file.truncate(0)
