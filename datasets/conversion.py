@@ -19,6 +19,7 @@ from datasets import (
   labels,
   manifest,
   output_folder,
+  shard_writer,
   splitting,
 )
 from slim_errors import UserError
@@ -154,18 +155,23 @@ def _decoders(options, folder):
 def _hash_all(folder, num_threads):
   """Returns ({image name: SHA-256}, {image name: reason why it cannot be read})."""
   images = _all_images(folder)
+  hashes, unreadable = {}, {}
+  parts = [images[first::num_threads] for first in range(num_threads)]
   with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-    found = {
-      image.name: digest for image, digest in zip(images, pool.map(_file_hash, images), strict=True)
-    }
-  unreadable = {name: why for name, (digest, why) in found.items() if not digest}
-  return {name: digest for name, (digest, _) in found.items() if digest}, unreadable
+    for part, found in zip(parts, pool.map(_file_hashes, parts), strict=True):
+      for image, (digest, why) in zip(part, found, strict=True):
+        (hashes if digest else unreadable)[image.name] = digest or why
+  return hashes, unreadable
 
 
 def _refuse_unreadable(unreadable, options):
   if options.strict:
     for name, why in unreadable.items():
       raise UserError(f'{name} {why}; remove it (--strict).')
+
+
+def _file_hashes(images):
+  return [_file_hash(image) for image in images]
 
 
 def _file_hash(image):
@@ -244,8 +250,6 @@ def _write_splits(options, workers, partial, folder, class_names, hashes, skippe
 
 
 def _write_split(options, partial, split_name, images, class_names, pictures):
-  from datasets import shard_writer  # and with it TensorFlow, while the workers read ahead
-
   if options.strict:
     pictures = _refusing(pictures)
   progress = tqdm(pictures, split_name, len(images), unit=' images', leave=False, disable=None)

@@ -27,7 +27,7 @@ SILENCE_SECONDS = 60
 # What workers do with a file.
 READ_PICTURE = 'datasets.pictures:read_picture'
 
-# A worker gets several files at once, for answers are costly while TensorFlow is being imported.
+# A worker gets several files at once, for each answer wakes up the parent.
 _FILES_AT_ONCE, _BYTES_AT_ONCE = 32, 1 << 20
 # Files are read ahead until they have so many bytes.
 _AHEAD_BYTES = 32 << 20

@@ -128,6 +128,7 @@ def decoded(data, max_pixels=MAX_PIXELS, jpeg_quality=None):
     image = _open(stream, data, max_pixels)
     kind = image.format
     notes = _notes(image, data, max_pixels, ('JPEG',) if jpeg_quality else ('JPEG', 'PNG'))
+    stream.watch()
     image.load()
     return Decoded(image, kind, notes + stream.notes() + _png_notes(data))
 
@@ -314,7 +315,11 @@ class _WatchedStream(io.BytesIO):
     self._ends = (end - _LAST_BYTES, end + _LOOK_AHEAD) if end else ()
     super().__init__(data[:end] + b'\0' * _LOOK_AHEAD + data[end:] if end else data)
 
-  def read(self, size=-1):
+  def watch(self):
+    """Hands out the scan in parts from now on; before, it is not read, and `read` is BytesIO's."""
+    self.read = self._read_part
+
+  def _read_part(self, size=-1):
     position = self.tell()
     for end in self._ends:
       if position < end:

@@ -138,14 +138,14 @@ def list_class_images(folder, root, class_folder, recursive, ignored):
   class_name = labels.normalized(class_folder)
   images = []
   for where, folders, files in os.walk(os.path.join(root, class_folder)):
+    inside = os.path.relpath(where, folder).replace(os.sep, '/')
     for name in files:
       path = os.path.join(where, name)
       reason = _reason_to_ignore(name, path)
       if reason:
         ignored[reason] += 1
       else:
-        relative = os.path.relpath(path, folder).replace(os.sep, '/')
-        images.append(ImageFile(labels.normalized(relative), class_name, path))
+        images.append(ImageFile(labels.normalized(f'{inside}/{name}'), class_name, path))
     hidden = [name for name in folders if name.startswith('.')]
     ignored['hidden or system folder'] += len(hidden)
     if not recursive:
@@ -158,9 +158,9 @@ def list_class_images(folder, root, class_folder, recursive, ignored):
 def _reason_to_ignore(name, path):
   if name.startswith('.') or name.lower() in _SYSTEM_FILES:
     return 'hidden or system file'
-  if not os.path.exists(path):
-    return 'broken link'
-  return None if os.path.isfile(path) else 'not a regular file'
+  if os.path.isfile(path):
+    return None
+  return 'not a regular file' if os.path.exists(path) else 'broken link'
 
 
 def check_class_names(class_folders):

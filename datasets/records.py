@@ -1,8 +1,4 @@
-"""The record format: the features of a picture, its decoder, and walking over shards.
-
-A shard is a TFRecord file of tf.train.Example with the features of research/slim and of the
-satellite tutorial's data_convert.py.
-"""
+"""The record format: the decoder of a picture's features, and walking over shards."""
 
 import os
 import struct
@@ -36,43 +32,6 @@ MAX_PIXELS = 4 * image_files.MAX_PIXELS
 
 # uint64 length and its masked CRC before the data, the CRC of the data behind it.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
-
-
-def make_example(encoded, image_format, label, class_name, height, width, filename, channels=3):
-  """Returns the tf.train.Example of one picture.
-
-  Args:
-    encoded: bytes of a JPEG or PNG.
-    image_format: 'JPEG' or 'PNG', as research/slim's own data sets have it 'jpg' or 'png'.
-    label: the class, an int from 0.
-    class_name: its name.
-    height: in pixels.
-    width: in pixels.
-    filename: path of the picture, relative to the image folder.
-    channels: 3 for RGB, 1 for gray.
-  """
-  features = {
-    'image/encoded': encoded,
-    'image/format': image_format,
-    'image/class/label': label,
-    'image/class/text': class_name,
-    'image/height': height,
-    'image/width': width,
-    'image/colorspace': 'RGB' if channels == 3 else 'Grayscale',
-    'image/channels': channels,
-    'image/filename': filename,
-  }
-  return tf.train.Example(
-    features=tf.train.Features(feature={key: _feature(value) for key, value in features.items()})
-  )
-
-
-def _feature(value):
-  if isinstance(value, int):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-  if isinstance(value, str):
-    value = value.encode('utf-8', 'backslashreplace')
-  return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
 def decode_image(encoded, name='', channels=3):

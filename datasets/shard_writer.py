@@ -8,8 +8,7 @@ import os
 from typing import NamedTuple
 
 import slim_files
-from datasets import records, shard_names
-from slim_compat import tf
+from datasets import record_writer, shard_names
 
 
 class Written(NamedTuple):
@@ -66,7 +65,7 @@ def write_split(
     file = name_shard(dataset_name, split_name, index, num_shards)
     path = os.path.join(folder, file)
     before = len(written.images)
-    with tf.io.TFRecordWriter(path) as writer:
+    with record_writer.RecordWriter(path) as writer:
       for _ in range(first, last):
         _write_picture(writer, *next(pictures), labels_of, name_picture, written)
     count = len(written.images) - before
@@ -87,7 +86,7 @@ def _write_picture(writer, image, picture, labels_of, name_picture, written):
   if isinstance(picture, str):
     written.skipped[image.name] = picture
     return
-  example = records.make_example(
+  example = record_writer.example(
     picture.encoded,
     picture.image_format,
     labels_of[image.class_name],
@@ -97,7 +96,7 @@ def _write_picture(writer, image, picture, labels_of, name_picture, written):
     name_picture(image),
     picture.channels,
   )
-  writer.write(example.SerializeToString(deterministic=True))
+  writer.write(example)
   written.images.append(image)
   if picture.note:
     written.notes[picture.note] += 1

@@ -17,9 +17,17 @@ import odd_images
 import pytest
 from conftest import REPO
 
-from datasets import conversion, decoders, image_folder, manifest, output_folder, pictures, records
+from datasets import (
+  conversion,
+  decoders,
+  image_folder,
+  manifest,
+  output_folder,
+  pictures,
+  record_writer,
+  records,
+)
 from image_classifier import command
-from slim_compat import tf
 
 # What a reader in a worker does to its process, by the name of the file.
 _READERS = """
@@ -210,8 +218,8 @@ class _KilledAt:
   def __init__(self, folder, fatal):
     self._folder, self._fatal, self.count = str(folder), fatal, 0
     sync, os.fsync = os.fsync, lambda handle: (self._happens(), sync(handle))
-    write = tf.io.TFRecordWriter.write
-    tf.io.TFRecordWriter.write = lambda *arguments: (self._happens(), write(*arguments))
+    write = record_writer.RecordWriter.write
+    record_writer.RecordWriter.write = lambda *arguments: (self._happens(), write(*arguments))
     sys.addaudithook(self._hear)
 
   def _hear(self, event, arguments):

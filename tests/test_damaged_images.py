@@ -21,7 +21,14 @@ from small_nets import run, write_checkpoint, write_run
 import data_convert
 import export_inference_graph
 import freeze_graph
-from datasets import dataset_factory, decoders, image_files, image_folder, records
+from datasets import (
+  dataset_factory,
+  decoders,
+  image_files,
+  image_folder,
+  record_writer,
+  records,
+)
 from image_classifier import command, inputs
 from image_classifier.inference import Classifier
 from slim_compat import tf
@@ -208,8 +215,9 @@ def test_records_of_other_tools_are_refused_by_shard_and_record(name, tmp_path):
   ):
     with tf.io.TFRecordWriter(str(tmp_path / f'x_{split_name}_00000-of-00001.tfrecord')) as writer:
       for label, data in enumerate(pictures):
-        example = records.make_example(data, 'JPEG', label, f'class {label}', 1, 1, f'{label}.jpg')
-        writer.write(example.SerializeToString())
+        writer.write(
+          record_writer.example(data, 'JPEG', label, f'class {label}', 1, 1, f'{label}.jpg')
+        )
   (tmp_path / 'label.txt').write_text('class 0\nclass 1\n', encoding='utf-8')
   dataset = dataset_factory.get_dataset('x', 'train', str(tmp_path))
   with _Cost() as cost:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import dataset_factory, image_files, labels, manifest, records
+from datasets import dataset_factory, image_files, labels, manifest, record_writer, records
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -33,7 +33,9 @@ def _write_shard(path, examples):
 
 def _example(label, name=None, encoded=JPEG):
   name = _CLASSES[label] if name is None else name
-  return records.make_example(encoded, 'JPEG', label, name, 6, 8, f'{name}/1.jpg')
+  return tf.train.Example.FromString(
+    record_writer.example(encoded, 'JPEG', label, name, 6, 8, f'{name}/1.jpg')
+  )
 
 
 def _slim_example(label):

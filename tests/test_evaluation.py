@@ -15,7 +15,7 @@ import tqdm
 from PIL import Image
 
 import eval_image_classifier
-from datasets import dataset_factory, records
+from datasets import dataset_factory, record_writer
 from image_classifier import evaluation, metrics, run_record
 from nets import net_info, nets_factory
 from slim_compat import slim, tf
@@ -50,7 +50,7 @@ def write_split(folder, split, images, labels, shards=SHARDS):
         png = io.BytesIO()
         Image.fromarray(images[i]).save(png, 'PNG')
         facts = (png.getvalue(), 'PNG', int(labels[i]), NAMES[labels[i]], 28, 28)
-        writer.write(records.make_example(*facts, f'照片/{i}.png').SerializeToString())
+        writer.write(record_writer.example(*facts, f'照片/{i}.png'))
         i += 1
 
 
@@ -482,7 +482,7 @@ def test_a_record_that_holds_no_picture_is_named(train_dir, data, tmp_path, caps
   for path in folder.glob('*.tfrecord'):
     path.unlink()
   with tf.io.TFRecordWriter(str(shard)) as writer:
-    writer.write(records.make_example(b'raw', 'PNG', 0, NAMES[0], 1, 1, 'x').SerializeToString())
+    writer.write(record_writer.example(b'raw', 'PNG', 0, NAMES[0], 1, 1, 'x'))
   assert evaluate(train_dir, folder, f'--eval_dir={tmp_path}') == 3
   assert f'{shard}: record 0 cannot be used' in capsys.readouterr().err
 

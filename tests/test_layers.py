@@ -39,6 +39,7 @@ DISTRIBUTIONS = {
   'PIL': 'pillow',
   'absl': 'absl-py',
   'google': 'tensorflow',
+  'google_crc32c': 'google-crc32c',
   'h5py': 'tensorflow',
   'tf_keras': 'tf-keras',
   'tf_slim': 'tf-slim',

@@ -9,7 +9,7 @@ from PIL import Image
 from small_nets import run
 
 import train_image_classifier
-from datasets import dataset_factory, labels, records, shard_names
+from datasets import dataset_factory, labels, record_writer, shard_names
 from slim_compat import slim, tf
 from slim_errors import UserError
 
@@ -33,7 +33,8 @@ def _write(path, base=0, count=6, with_text=True, leave_out=()):
       if name in leave_out:
         continue
       label = base + number % 3
-      example = records.make_example(_JPEG, 'JPEG', label, name, 32, 32, f'{number}.jpg')
+      data = record_writer.example(_JPEG, 'JPEG', label, name, 32, 32, f'{number}.jpg')
+      example = tf.train.Example.FromString(data)
       if not with_text:
         del example.features.feature['image/class/text']
       writer.write(example.SerializeToString())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import dataset_factory, records
+from datasets import dataset_factory, record_writer
 from slim_compat import slim, tf
 from slim_errors import UserError
 
@@ -204,7 +204,7 @@ def test_labels_beyond_a_set_are_refused(tmp_path):
 
 
 def test_a_gray_record_says_so():
-  example = records.make_example(b'x', 'png', 0, 'zero', 28, 28, 'a', channels=1)
-  feature = example.features.feature
+  data = record_writer.example(b'x', 'png', 0, 'zero', 28, 28, 'a', channels=1)
+  feature = tf.train.Example.FromString(data).features.feature
   assert feature['image/channels'].int64_list.value[0] == 1
   assert feature['image/colorspace'].bytes_list.value[0] == b'Grayscale'
