@@ -7,7 +7,6 @@ import time
 import typing
 
 import numpy as np
-from ml_dtypes import bfloat16
 
 import preprocessing
 from datasets import records
@@ -191,14 +190,17 @@ def _computed(store, dataset, frozen, views, missing):
     features = tf.graph_util.import_graph_def(
       frozen.graph_def, {frozen.input_name: images}, list(frozen.output_names)
     )
+    features = [
+      tf.bitcast(tf.cast(tensor, tf.bfloat16), tf.uint16) if dtype.base == np.uint16 else tensor
+      for tensor, dtype in zip(features, store.feature_types, strict=True)
+    ]
     for values, *arrays in _all(session, [batch, *features]):
       rows = np.empty(len(values['view']), store.row_type)
       digests = b''.join(hashlib.sha256(image).digest() for image in values['encoded'])
       rows['image'] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
       rows['view'] = values['view']
       for i, array in enumerate(arrays):
-        is_half = rows[f'features{i}'].dtype == np.uint16
-        rows[f'features{i}'] = array.astype(bfloat16).view(np.uint16) if is_half else array
+        rows[f'features{i}'] = array
       yield rows
 
 
