@@ -33,7 +33,7 @@ class CheckpointWriter:
   What an earlier process of the run has left is kept and rotated as if this one had written it.
   """
 
-  def __init__(self, session, saver, train_dir, resumed, num_kept):
+  def __init__(self, session, saver, train_dir, resumed, num_kept, graph_def=None):
     """Starts where a run starts.
 
     Args:
@@ -42,6 +42,7 @@ class CheckpointWriter:
       resumed: prefix of the checkpoint in it that the run goes on from, or None; newer ones are
         damaged.
       num_kept: how many checkpoints stay, at least 2: what comes before them is what goes.
+      graph_def: tf.GraphDef for the .meta files; None: the graph of the session.
     """
     self._session, self._saver = session, saver
     self._train_dir, self._num_kept = train_dir, num_kept
@@ -50,7 +51,7 @@ class CheckpointWriter:
     if resumed:
       older = itertools.takewhile(lambda prefix: prefix != resumed, checkpoints.listed(train_dir))
       self._kept = [*(prefix for prefix in older if not checkpoints.missing_parts(prefix)), resumed]
-    self._meta_graph = None
+    self._graph_def, self._meta_graph = graph_def, None
 
   @property
   def newest(self):
@@ -99,7 +100,10 @@ class CheckpointWriter:
   def _serialized_meta_graph(self):
     """Returns the content of a .meta file, which is the same for all checkpoints of a run."""
     if self._meta_graph is None:
-      self._meta_graph = self._saver.export_meta_graph().SerializeToString()
+      graph_def = self._graph_def or self._session.graph.as_graph_def(add_shapes=True)
+      saver_def = self._saver.as_saver_def()
+      meta_graph = tf.train.export_meta_graph(graph_def=graph_def, saver_def=saver_def)
+      self._meta_graph = meta_graph.SerializeToString()
     return self._meta_graph
 
   def _free_oldest(self):

@@ -24,12 +24,12 @@ class EventFile:
   tf.summary.FileWriter leaves half a record behind then, at which TensorBoard stops reading.
   """
 
-  def __init__(self, folder, graph, first_step):
+  def __init__(self, folder, graph_def, first_step):
     """Starts a file: TensorBoard drops what earlier files of the folder say after `first_step`."""
     self._folder = folder
     self._path = self._writer = None
     self._size = 0  # of the whole records in it
-    self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
+    self._add(graph_def=graph_def.SerializeToString())
     self._add(session_log=tf.SessionLog(status=tf.SessionLog.START), step=first_step)
 
   def add_summary(self, summary, step):

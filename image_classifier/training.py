@@ -112,19 +112,23 @@ def _train(options, dataset, retries, patience):
 
   with tf.Graph().as_default():
     tf.set_random_seed(options.seed)
-    graph = training_graph.build(options, dataset, record['image_size'], first_step)
-    start, restored = _plan_start(options, graph, resumed)
+    net = training_graph.build_net(options, dataset, record['image_size'], first_step)
+    start, restored = _plan_start(options, net, resumed)
+    graph = training_graph.build(options, dataset, net, start, restored)
+    if resumed:
+      restored = _variables_to_resume(options.train_dir, resumed, tf.global_variables())
     restore = start and tf.train.Saver(restored)
     saver = tf.train.Saver(max_to_keep=None)
     initializer = tf.global_variables_initializer()
     tf.get_default_graph().finalize()
     run_record.write(options.train_dir, record)
-    _announce(options, dataset, graph, restored)
+    _announce(options, dataset, net, graph, restored)
     with tf.Session(config=_session_config(options)) as session:
       tf.logging.info('Starting Session.')
-      session.run([initializer, graph.initializer])
+      session.run(initializer)
       if start:
         restore.restore(session, start)
+      session.run(graph.initializer)
       try:
         return Loop(options, graph, session, saver, resumed, first_step, patience).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
@@ -205,20 +209,20 @@ def _checkpoint_to_resume(train_dir):
   return resumed
 
 
-def _plan_start(options, graph, resumed):
-  """Returns the checkpoint to start from, or None, and {name in it: variable} to restore."""
+def _plan_start(options, net, resumed):
+  """Returns the checkpoint to start from, or None, and {name in it: variable of the net}."""
   if resumed:
     if options.checkpoint_path:
       tf.logging.info(
         'Ignoring --checkpoint_path because a checkpoint already exists in %s', options.train_dir
       )
-    return resumed, _variables_to_resume(options.train_dir, resumed)
+    return resumed, _variables_to_resume(options.train_dir, resumed, net.variables)
   if not options.checkpoint_path:
     return None, {}
   prefix = checkpoints.resolve(options.checkpoint_path)
   plan = warm_start.plan(
     prefix,
-    graph.model_variables,
+    net.variables,
     net_info(options.model_name),
     exclude_scopes=scopes.split_list(options.checkpoint_exclude_scopes),
     ignore_missing=options.ignore_missing_vars,
@@ -229,10 +233,10 @@ def _plan_start(options, graph, resumed):
   return prefix, plan.restored
 
 
-def _variables_to_resume(train_dir, prefix):
-  """Returns all variables of the graph by name; raises UserError when the checkpoint lacks one."""
+def _variables_to_resume(train_dir, prefix, variables):
+  """Returns some variables by name; raises UserError when the checkpoint lacks one."""
   shapes = checkpoints.variables(prefix)
-  variables = {v.op.name: v for v in tf.global_variables()}
+  variables = {v.op.name: v for v in variables}
   if run_length.ELAPSED_SECONDS not in shapes:  # the run was not bounded by time before
     variables.pop(run_length.ELAPSED_SECONDS, None)
   for name, variable in variables.items():
@@ -246,7 +250,7 @@ def _variables_to_resume(train_dir, prefix):
   return variables
 
 
-def _announce(options, dataset, graph, restored):
+def _announce(options, dataset, net, graph, restored):
   """Prints what this run trains on, and what it restores, trains and freezes."""
   print(
     f'{dataset.num_samples} images of {dataset.num_classes} classes in '
@@ -255,13 +259,19 @@ def _announce(options, dataset, graph, restored):
   print(labels.describe_base(dataset, options.labels_offset))
   print(
     warm_start.table(
-      graph.model_variables,
+      net.variables,
       restored,
       graph.trained,
       graph.update_scopes,
       net_info(options.model_name),
+      graph.left_out,
     )
   )
+  if graph.left_out:
+    print(
+      f'{", ".join(graph.left_out)} stays out of the loss: below it nothing is trained that it '
+      'could teach.'
+    )
   _warn_of_unsettled_batch_norm(options, graph)
   optimization.warn_of_high_rate(options)
   sys.stdout.flush()

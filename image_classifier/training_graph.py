@@ -4,6 +4,8 @@ import typing
 
 from image_classifier import (
   clips,
+  folding,
+  frozen_part,
   inputs,
   optimization,
   run_length,
@@ -24,7 +26,23 @@ _AUXILIARY_LOSS_WEIGHT = 0.4
 _BATCH_NORM_TIME_CONSTANTS = 10
 _MIN_BATCH_NORM_DECAY, _MAX_BATCH_NORM_DECAY = 0.9, 0.997
 
+# End point with the logits of the auxiliary head, where a net has one.
+_AUXILIARY = 'AuxLogits'
+
 BATCH_NORM_MODES = ('auto', 'update', 'frozen')
+
+
+class Net(typing.NamedTuple):
+  """A net in its training form on the batches of a run, before anything is trained."""
+
+  images: typing.Any  # float32 [b, h, w, c]
+  labels: typing.Any  # int64 [b]
+  filenames: typing.Any  # string [b]
+  initializer: typing.Any  # starts the inputs
+  logits: typing.Any  # float32 [b, classes]
+  end_points: dict  # name -> tensor
+  num_classes: int
+  variables: list  # all of the net
 
 
 class TrainingGraph(typing.NamedTuple):
@@ -39,15 +57,16 @@ class TrainingGraph(typing.NamedTuple):
   is_finite: typing.Any  # bool scalar: whether every variable is a number
   scalar_summaries: typing.Any  # serialized, cheap
   detail_summaries: typing.Any  # serialized, histograms and pictures
-  initializer: typing.Any  # starts the inputs and the count of batches
-  model_variables: list  # of the net
+  initializer: typing.Any  # starts the inputs and what follows from the restored variables
   trained: set  # names of the variables that the optimizer changes
   update_scopes: set  # scopes of the batch norms whose statistics are updated
+  left_out: tuple  # scopes of the auxiliary head when its loss does not count
   slowest_decay: float | None  # of those batch norms; None without one
+  described: typing.Callable  # returns the tf.GraphDef to write, with shapes and without constants
 
 
-def build(options, dataset, image_size, first_step=0):
-  """Builds the graph into the default one.
+def build_net(options, dataset, image_size, first_step=0):
+  """Builds inputs and net into the default graph.
 
   Args:
     options: options.TrainingOptions.
@@ -56,11 +75,10 @@ def build(options, dataset, image_size, first_step=0):
     first_step: where the input starts, in steps.
 
   Returns:
-    TrainingGraph.
+    Net.
   """
-  global_step = tf.train.get_or_create_global_step()  # before the net, whose dropout follows it
+  tf.train.get_or_create_global_step()  # before the net, whose dropout follows it
   num_classes = dataset.num_classes - options.labels_offset
-  patterns = trainable_patterns(options)
   images, labels, filenames, initializer = _batches(options, dataset, image_size, first_step)
   network_fn = nets_factory.get_network_fn(
     options.model_name,
@@ -68,21 +86,40 @@ def build(options, dataset, image_size, first_step=0):
     weight_decay=options.weight_decay,
     is_training=True,
     batch_norm_decay=batch_norm_decay(options),
-    is_frozen=_frozen_batch_norm(options.batch_norm, patterns),
+    is_frozen=_frozen_batch_norm(options.batch_norm, trainable_patterns(options)),
   )
   logits, end_points = network_fn(clips.as_input(images, options.model_name))
-  one_hot = slim.one_hot_encoding(labels, num_classes)
-  classification_loss = _classification_loss(logits, end_points, one_hot, options)
-  regularization_loss = tf.losses.get_regularization_loss()
+  variables = slim.get_model_variables()
+  return Net(images, labels, filenames, initializer, logits, end_points, num_classes, variables)
+
+
+def build(options, dataset, net, checkpoint=None, given=()):
+  """Builds what trains a net into its graph.
+
+  What the run does not change of it, and a checkpoint gives, becomes constants, its batch norms
+  folded; the variables stay for the checkpoints to come.
+
+  Args:
+    options: options.TrainingOptions.
+    dataset: slim.dataset.Dataset of the split to train on.
+    net: Net.
+    checkpoint: prefix of the checkpoint that the run starts from, if there is one.
+    given: names of the net's variables that it gives.
+
+  Returns:
+    TrainingGraph.
+  """
+  global_step = tf.train.get_global_step()
+  trained, left_out = _what_is_trained(options, net)
+  statistics = _statistics(options, left_out)
+  changing = {v.op.name for v in trained} | {update.inputs[0].op.name for update in statistics}
+  net, part, described = _freeze(net, left_out, checkpoint, set(given) - changing)
+  classification_loss = _classification_loss(net, options, left_out)
+  regularization_loss, start_regularization = _regularization_loss(trained)
   total_loss = tf.add(classification_loss, regularization_loss, name='total_loss')
 
   elapsed = run_length.elapsed_seconds() if options.max_minutes else None
   rate = schedules.learning_rate(options, dataset.num_samples, global_step, elapsed)
-  model_variables = slim.get_model_variables()
-  trained = _trained_variables(patterns)
-  statistics = [
-    getattr(update, 'op', update) for update in tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-  ]
   optimizers = optimization.optimizers(options, rate, trained)
   gradients = optimization.compute_gradients(optimizers, total_loss)
   gradient_norm = tf.global_norm([gradient for gradient, _ in gradients])
@@ -91,7 +128,12 @@ def build(options, dataset, image_size, first_step=0):
     update = optimization.apply_gradients(
       options, optimizers, gradients, gradient_norm, global_step
     )
-  num_batches, count_batch = _batch_counter(images)
+  num_batches, count_batch = _batch_counter(net.labels)
+  updates, start_averages = _with_averages(
+    options, global_step, [update, *statistics, count_batch], net.variables, changing
+  )
+  with tf.control_dependencies(updates):
+    train_op = tf.identity(total_loss, name='train_op')
 
   losses = {
     'total_loss': total_loss,
@@ -99,9 +141,9 @@ def build(options, dataset, image_size, first_step=0):
     'Losses/regularization_loss': regularization_loss,
   }
   return TrainingGraph(
-    train_op=_train_op(options, total_loss, global_step, [update, *statistics, count_batch]),
+    train_op=train_op,
     gradient_norm=gradient_norm,
-    filenames=filenames,
+    filenames=net.filenames,
     learning_rate=rate,
     elapsed_seconds=elapsed,
     num_batches=num_batches,
@@ -109,12 +151,19 @@ def build(options, dataset, image_size, first_step=0):
       [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.is_floating]
     ),
     scalar_summaries=summaries.scalars(rate, losses),
-    detail_summaries=summaries.details(images, end_points, model_variables),
-    initializer=tf.group(initializer, num_batches.initializer),
-    model_variables=model_variables,
+    detail_summaries=summaries.details(
+      net.images,
+      net.end_points,
+      [v for v in net.variables if v.op.name not in part.variables],
+    ),
+    initializer=tf.group(
+      net.initializer, num_batches.initializer, start_regularization, start_averages
+    ),
     trained={v.op.name for v in trained},
-    update_scopes={op.inputs[0].op.name.rsplit('/', 1)[0] for op in statistics},
+    update_scopes={update.inputs[0].op.name.rsplit('/', 1)[0] for update in statistics},
+    left_out=left_out,
     slowest_decay=max(map(_moving_average_decay, statistics), default=None),
+    described=described,
   )
 
 
@@ -162,15 +211,10 @@ def _batches(options, dataset, image_size, first_step):
     )
 
 
-def _batch_counter(images):
+def _batch_counter(of_batch):
   """Returns a variable that no checkpoint holds, and the operation that counts a batch in it."""
-  counter = tf.Variable(
-    tf.zeros([], tf.int64),
-    trainable=False,
-    collections=[tf.GraphKeys.LOCAL_VARIABLES],
-    name='num_batches',
-  )
-  with tf.control_dependencies([images]):
+  counter = _local_variable('num_batches', tf.int64)
+  with tf.control_dependencies([of_batch]):
     return counter, tf.assign_add(counter, 1).op
 
 
@@ -191,28 +235,123 @@ def _trained_variables(patterns):
   return [v for v in variables if scopes.matches_any(v.op.name, patterns)]
 
 
-def _classification_loss(logits, end_points, one_hot, options):
+def _what_is_trained(options, net):
+  """Returns the trained variables, and the scopes of an auxiliary head whose loss does not count.
+
+  Its loss is there to teach what lies below: it counts when something of that is trained, or when
+  the user names its own weights.
+  """
+  trained = _trained_variables(trainable_patterns(options))
+  if _AUXILIARY not in net.end_points:
+    return trained, ()
+  of_head = net_info(options.model_name).auxiliary_prefixes
+  others = [v for v in trained if not v.op.name.startswith(of_head)]
+  below = frozen_part.ancestors([net.end_points[_AUXILIARY]], stop=[net.images.op])
+  is_named = options.trainable_scopes and len(others) < len(trained)
+  if is_named or not below.isdisjoint(v.op for v in others):
+    return trained, ()
+  return others, tuple(prefix.removesuffix('/') for prefix in of_head)
+
+
+def _statistics(options, left_out):
+  """Returns the operations that update the statistics of batch norms."""
+  updates = [getattr(update, 'op', update) for update in tf.get_collection(tf.GraphKeys.UPDATE_OPS)]
+  if options.batch_norm == 'update':
+    return updates
+  scopes_left_out = tuple(f'{scope}/' for scope in left_out)
+  return [u for u in updates if not u.inputs[0].op.name.startswith(scopes_left_out)]
+
+
+def _freeze(net, left_out, checkpoint, fixed):
+  """Puts constants in the place of the part of a net that a run does not change.
+
+  Returns:
+    Net, with those end points that are still computed; the frozen_part.FrozenPart; and the function
+    that returns the GraphDef to write.
+  """
+  outputs = {'Logits': net.logits}
+  if _AUXILIARY in net.end_points and not left_out:
+    outputs[_AUXILIARY] = net.end_points[_AUXILIARY]
+  part = frozen_part.find(net.images, list(outputs.values()), fixed)
+  features = []
+  if part.variables:
+    reader = tf.train.load_checkpoint(checkpoint)
+    values = {name: reader.get_tensor(name) for name in part.variables}
+    graph_def = folding.folded(folding.with_constants(frozen_part.graph_def(part), values))
+    features = frozen_part.imported(part, graph_def)
+    frozen_part.replace(part, features)
+    new = {old.name: feature for old, feature in zip(part.boundary, features, strict=True)}
+    outputs = {name: new.get(tensor.name, tensor) for name, tensor in outputs.items()}
+    end_points = _computed({**net.end_points, **outputs}, part, features)
+    net = net._replace(logits=outputs['Logits'], end_points=end_points)
+
+  def described():
+    graph_def = net.images.graph.as_graph_def(add_shapes=True)
+    return frozen_part.described(graph_def, part, features) if features else graph_def
+
+  return net, part, described
+
+
+def _computed(end_points, part, features):
+  """Returns the end points that are computed without the variables of the replaced part."""
+  stop = [part.images.op, *(feature.op for feature in features)]
+  return {
+    name: tensor
+    for name, tensor in end_points.items()
+    if not any(op.name in part.variables for op in frozen_part.ancestors([tensor], stop))
+  }
+
+
+def _classification_loss(net, options, left_out):
   """Sum of the cross-entropies of the head and, weighted, of the auxiliary head."""
-  if 'AuxLogits' in end_points:
+  one_hot = slim.one_hot_encoding(net.labels, net.num_classes)
+  if _AUXILIARY in net.end_points and not left_out:
     tf.losses.softmax_cross_entropy(
       one_hot,
-      end_points['AuxLogits'],
+      net.end_points[_AUXILIARY],
       weights=_AUXILIARY_LOSS_WEIGHT,
       label_smoothing=options.label_smoothing,
       scope='aux_loss',
     )
-  tf.losses.softmax_cross_entropy(one_hot, logits, label_smoothing=options.label_smoothing)
+  tf.losses.softmax_cross_entropy(one_hot, net.logits, label_smoothing=options.label_smoothing)
   return tf.add_n(tf.losses.get_losses(), name='clone_loss')
 
 
-def _train_op(options, total_loss, global_step, updates):
-  """One step: the updates, then the moving averages; evaluates to the total loss."""
-  if options.moving_average_decay is not None:
-    average = tf.train.ExponentialMovingAverage(options.moving_average_decay, global_step)
-    with tf.control_dependencies(updates):
-      updates = [average.apply(slim.get_model_variables())]
+def _regularization_loss(trained):
+  """Returns the sum of the regularization losses, and the operation that starts it.
+
+  Those of variables that are not trained are computed once: they stay what they are.
+  """
+  losses, weights = tf.losses.get_regularization_losses(), {v.op for v in trained}
+  fixed = [loss for loss in losses if weights.isdisjoint(frozen_part.ancestors([loss]))]
+  if not fixed:
+    return tf.losses.get_regularization_loss(), tf.no_op()
+  total = _local_variable('frozen_regularization_loss', tf.float32)
+  others = [loss for loss in losses if not any(loss is other for other in fixed)]
+  started = tf.assign(total, tf.add_n(fixed)).op
+  return tf.add_n([total, *others], name='total_regularization_loss'), started
+
+
+def _local_variable(name, dtype):
+  """Returns a scalar variable that no checkpoint holds."""
+  local = [tf.GraphKeys.LOCAL_VARIABLES]
+  return tf.Variable(tf.zeros([], dtype), trainable=False, collections=local, name=name)
+
+
+def _with_averages(options, global_step, updates, variables, changing):
+  """Returns the updates of a step with moving averages if asked for, and what starts these.
+
+  Every variable has one, for evaluation; one that does not change is its own average.
+  """
+  if options.moving_average_decay is None:
+    return updates, tf.no_op()
+  average = tf.train.ExponentialMovingAverage(options.moving_average_decay, global_step)
+  fixed = [v for v in variables if v.op.name not in changing]
+  if fixed:
+    average.apply(fixed)
+  started = tf.group([tf.assign(average.average(v), v) for v in fixed])
   with tf.control_dependencies(updates):
-    return tf.identity(total_loss, name='train_op')
+    return [average.apply([v for v in variables if v.op.name in changing])], started
 
 
 def _moving_average_decay(update):

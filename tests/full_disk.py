@@ -50,7 +50,7 @@ def _small_files(folder):
   filler = folder / 'filler'
   log = metrics_log.MetricsLog(str(folder), 0)
   with tf.Graph().as_default() as graph:
-    events = summaries.EventFile(str(folder), graph, 0)
+    events = summaries.EventFile(str(folder), graph.as_graph_def(), 0)
   for step in range(1, 40):
     if step == 10:
       _fill(filler, 7000)

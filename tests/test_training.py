@@ -29,6 +29,11 @@ def _train(train_dir, dataset_dir, *arguments, model='lenet', steps=2):
   return command.run('', train_image_classifier.FLAGS, train_image_classifier.main, argv)
 
 
+def _build(options, dataset, image_size):
+  net = training_graph.build_net(options, dataset, image_size)
+  return training_graph.build(options, dataset, net)
+
+
 def _values(prefix):
   reader = tf.train.load_checkpoint(str(prefix))
   return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
@@ -190,7 +195,7 @@ def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, model_name='inception_v3', train_image_size=107)
   with tf.Graph().as_default():
     dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
-    training_graph.build(options, dataset, 107)
+    _build(options, dataset, 107)
     names = {loss.op.name for loss in tf.losses.get_losses()}
   assert names == {'aux_loss/value', 'softmax_cross_entropy_loss/value'}
 
@@ -288,7 +293,7 @@ def test_overlapping_scopes_train_a_variable_once(tiny_dataset, tmp_path):
     tiny_dataset, tmp_path, trainable_scopes='LeNet/fc4,LeNet/fc4/weights,LeNet/fc'
   )
   with tf.Graph().as_default() as graph:
-    training_graph.build(options, dataset, 28)
+    _build(options, dataset, 28)
     updates = [op for op in graph.get_operations() if op.type == 'ApplyRMSProp']
   assert len(updates) == 4  # weights and biases of fc3 and fc4
 
@@ -592,7 +597,7 @@ def test_statistics_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path):
     tiny_dataset, tmp_path, model_name='mobilenet_v1_025', moving_average_decay=0.9
   )
   with tf.Graph().as_default(), tf.Session() as session:
-    graph = training_graph.build(options, dataset, 32)
+    graph = _build(options, dataset, 32)
     session.run(tf.global_variables_initializer())
     assert session.run(graph.is_finite)
     others = [v for v in tf.global_variables() if v.dtype.is_floating and not v.trainable]
