@@ -41,6 +41,7 @@ DISTRIBUTIONS = {
   'google': 'tensorflow',
   'google_crc32c': 'google-crc32c',
   'h5py': 'tensorflow',
+  'ml_dtypes': 'tensorflow',
   'tf_keras': 'tf-keras',
   'tf_slim': 'tf-slim',
 }
