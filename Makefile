@@ -41,5 +41,6 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# make bench BENCH="--rows=head --repeat=5" chooses; see benchmarks/run.py --help.
 bench: install
-	$(BIN)/python benchmarks/main_job.py
+	$(BIN)/python benchmarks/run.py $(BENCH)

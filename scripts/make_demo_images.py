@@ -34,13 +34,18 @@ def draw(class_name, seed):
   return _photographed(rng, _PAINTERS[class_name](rng))
 
 
-def write_images(folder, seed=0):
+def write_images(folder, seed=0, splits=None):
   """Writes `folder/{train,validation}/<class>/<class>_NNNN.jpg` and returns how many images.
 
   Pictures that are there already stay as they are; a picture is never seen half written.
+
+  Args:
+    folder: path, made when missing.
+    seed: another one draws another set.
+    splits: {split: images a class}; None: SPLITS.
   """
   count = 0
-  for split_index, (split, images) in enumerate(SPLITS.items()):
+  for split_index, (split, images) in enumerate((splits or SPLITS).items()):
     for class_index, class_name in enumerate(CLASSES):
       class_folder = pathlib.Path(folder, split, class_name)
       class_folder.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,8 @@ LAYERS = (
   ('datasets', 'nets', 'preprocessing'),
   ('image_classifier',),
   COMMANDS,
-  ('scripts', 'benchmarks'),
+  ('scripts',),
+  ('benchmarks',),
   ('tests',),
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}

@@ -1,0 +1,109 @@
+"""This project's way: its own commands and public functions, timed from outside."""
+
+import time
+
+from benchmarks import clock
+from benchmarks.material import run_command
+
+_STEP = r'global step (\d+): '
+_BATCH = r'Evaluation \[(\d+)/\d+\]'
+
+
+def training_flags(material, model_name, image_size, finetune, train_dir, **others):
+  """Returns the arguments of train_image_classifier.py; flags that it lacks are left out."""
+  import train_image_classifier
+
+  values = {
+    'dataset_dir': material.records,
+    'train_dir': train_dir,
+    'model_name': model_name,
+    'train_image_size': image_size,
+    'checkpoint_path': material.checkpoints[model_name],
+    'finetune': finetune,
+    'batch_size': material.batch_size,
+    'save_summaries_secs': 0,
+    'save_interval_secs': 0,
+    'log_every_n_steps': 1,
+    **others,
+  }
+  flags = train_image_classifier.FLAGS
+  return [f'--{name}={value}' for name, value in values.items() if name in flags]
+
+
+def training(material, finetune='all'):
+  """Trains without a cache until enough was measured; returns images a second."""
+  import train_image_classifier
+
+  train_dir = f'{material.folder}/train-{time.monotonic_ns()}'
+  size = material.image_size
+  words = training_flags(
+    material, material.model_name, size, finetune, train_dir, cache_features='off'
+  )
+  with clock.LineTimes(_STEP, material.seconds) as lines:
+    run_command(train_image_classifier, *words)
+  return {'images_per_second': lines.rate() * material.batch_size}
+
+
+def evaluation(material):
+  """Evaluates four batches; returns images a second after the first."""
+  import eval_image_classifier
+
+  with clock.LineTimes(_BATCH) as lines:
+    run_command(
+      eval_image_classifier,
+      f'--dataset_dir={material.records}',
+      '--dataset_split_name=validation',
+      f'--checkpoint_path={material.trained}',
+      f'--model_name={material.model_name}',
+      f'--eval_image_size={material.image_size}',
+      f'--eval_dir={material.folder}/eval-{time.monotonic_ns()}',
+      f'--batch_size={material.eval_batch_size}',
+      '--max_num_batches=4',
+    )
+  return {'images_per_second': lines.rate() * material.eval_batch_size}
+
+
+def classification(material):
+  """Classifies files of a folder with one Classifier, after as many for warming up."""
+  from image_classifier import image_list, inference
+
+  paths = image_list.expand([f'{material.images}/validation'])
+  paths = paths[:: len(paths) // material.num_classified][: material.num_classified]
+  with inference.Classifier(material.graph) as classifier:
+    for _ in classifier.predict_each(paths[: len(paths) // 4]):
+      pass
+    start = time.perf_counter()
+    for _ in classifier.predict_each(paths):
+      pass
+    seconds = time.perf_counter() - start
+  return {'images_per_second': len(paths) / seconds}
+
+
+def conversion(material):
+  """Converts all images; TensorFlow has been imported before the clock starts."""
+  import data_convert
+  import slim_compat  # noqa: F401
+  from datasets import manifest
+
+  output = f'{material.folder}/converted-{time.monotonic_ns()}'
+  start = time.perf_counter()
+  run_command(data_convert, '-t', material.images, f'--output_dir={output}')
+  seconds = time.perf_counter() - start
+  splits = manifest.read_manifest(output)['splits'].values()
+  return {'images_per_second': sum(split['num_images'] for split in splits) / seconds}
+
+
+def inputs(material, image_size):
+  """Makes training batches and throws them away; returns images a second."""
+  from datasets import dataset_factory
+  from image_classifier import inputs
+  from preprocessing import preprocessing_factory
+  from slim_compat import tf
+
+  dataset = dataset_factory.get_dataset(None, 'train', material.records)
+  fn = preprocessing_factory.get_preprocessing('inception_v3', is_training=True)
+  with tf.Graph().as_default(), tf.Session() as session:
+    images, *_, initializer = inputs.training_batches(dataset, fn, material.batch_size, image_size)
+    session.run(initializer)
+    rate = clock.rate(lambda: session.run(images.op), material.seconds)
+  return {'images_per_second': rate * material.batch_size}
