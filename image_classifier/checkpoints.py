@@ -1,9 +1,14 @@
 """Finding checkpoints and reading what they hold, without a session."""
 
+import contextlib
 import glob
 import os
 import re
+import tempfile
 
+import numpy as np
+
+import slim_files
 from image_classifier import run_record
 from slim_compat import tf
 from slim_errors import UserError
@@ -157,3 +162,33 @@ def variables(prefix):
   except _UNREADABLE as error:
     first_line = str(error).splitlines()[0]
     raise UserError(f'Checkpoint {prefix} cannot be read: {first_line}') from None
+
+
+@contextlib.contextmanager
+def written(prefix, arrays):
+  """Writes a checkpoint that appears, its index last, when the block that goes with it has run.
+
+  Args:
+    prefix: of the new checkpoint; its folder is made when missing.
+    arrays: {variable: array}.
+  """
+  folder, name = os.path.split(os.path.abspath(prefix))
+  os.makedirs(folder, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=folder, prefix=f'.{name}.') as made:
+    with tf.Graph().as_default(), tf.Session() as session:
+      feeds = {
+        tf.placeholder(array.dtype, array.shape): array
+        for array in map(np.asarray, arrays.values())
+      }
+      save = tf.raw_ops.SaveV2(
+        prefix=os.path.join(made, name),
+        tensor_names=list(arrays),
+        shape_and_slices=[''] * len(arrays),
+        tensors=list(feeds),
+      )
+      session.run(save, feeds)
+    yield
+    for part in ('data-00000-of-00001', 'index'):
+      file = os.path.join(made, f'{name}.{part}')
+      slim_files.sync(file)
+      os.replace(file, f'{prefix}.{part}')

@@ -293,8 +293,8 @@ def _stale_batch_norm(session, model_name, num_classes, first):
     return None
   return (
     f'Batch-norm statistics look stale: {own:.0%} of the first {len(labels)} images are right with '
-    f'the statistics of their own batch, {stored:.0%} with the stored ones; train longer or with a '
-    'smaller --batch_norm_decay.'
+    f'the statistics of their own batch, {stored:.0%} with the stored ones; work them out again '
+    'with scripts/recalibrate_batch_norm.py, or train longer or with a smaller --batch_norm_decay.'
   )
 
 

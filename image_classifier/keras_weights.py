@@ -4,11 +4,9 @@ import collections
 import glob
 import itertools
 import os
-import tempfile
 
 import numpy as np
 
-import slim_files
 from image_classifier import checkpoints, keras_files, sidecar
 from image_classifier.keras_nets import KERAS_NETS
 from nets import nets_factory
@@ -62,7 +60,8 @@ def import_weights(weights, model_name, output, accept_difference=False):
     preprocessing_name=net.preprocessing,
   )
   facts['left_out'] = _scopes(shapes.keys() - arrays.keys())
-  _write_checkpoint(output, arrays, facts)
+  with checkpoints.written(output, arrays):
+    sidecar.write(output, facts)
   return facts
 
 
@@ -213,24 +212,3 @@ def _saved_array(reader, saved, variable, shapes, prefix, model_name):
 def _is_flat(row, array):
   """Whether Keras holds the kernel of a convolution as that of a dense layer."""
   return row.kind == 'dense' and array.ndim == 4
-
-
-def _write_checkpoint(prefix, arrays, facts):
-  """Writes {variable: float32 array} as a checkpoint, its index last, and the sidecar."""
-  folder, name = os.path.split(os.path.abspath(prefix))
-  os.makedirs(folder, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=folder, prefix=f'.{name}.') as made:
-    with tf.Graph().as_default(), tf.Session() as session:
-      feeds = {tf.placeholder(array.dtype, array.shape): array for array in arrays.values()}
-      save = tf.raw_ops.SaveV2(
-        prefix=os.path.join(made, name),
-        tensor_names=list(arrays),
-        shape_and_slices=[''] * len(arrays),
-        tensors=list(feeds),
-      )
-      session.run(save, feeds)
-    sidecar.write(prefix, facts)
-    for part in ('data-00000-of-00001', 'index'):
-      file = os.path.join(made, f'{name}.{part}')
-      slim_files.sync(file)
-      os.replace(file, f'{prefix}.{part}')

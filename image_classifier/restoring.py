@@ -10,7 +10,8 @@ from slim_errors import UserError
 def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
   """Returns {name in the checkpoint: variable} for all variables of the default graph.
 
-  An auxiliary head that the checkpoint lacks is left out: it answers nothing.
+  The global step counts for nothing here, and may be missing there. An auxiliary head that the
+  checkpoint lacks is left out: it answers nothing.
 
   Args:
     checkpoint: its prefix.
@@ -23,7 +24,8 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
       or lacks the moving averages that were asked for.
   """
   saved = checkpoints.variables(checkpoint)
-  variables = tf.global_variables()
+  step = tf.train.get_global_step()
+  variables = [v for v in tf.global_variables() if v is not step]
   averaged = {v.op.name for v in variables if v.op.name + checkpoints.AVERAGE_SUFFIX in saved}
   if use_moving_averages and not averaged:
     raise UserError(

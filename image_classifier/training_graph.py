@@ -86,7 +86,7 @@ def build_net(options, dataset, image_size, first_step=0):
     weight_decay=options.weight_decay,
     is_training=True,
     batch_norm_decay=batch_norm_decay(options),
-    is_frozen=_frozen_batch_norm(options.batch_norm, trainable_patterns(options)),
+    is_frozen=keeps_statistics(options),
   )
   logits, end_points = network_fn(clips.as_input(images, options.model_name))
   variables = slim.get_model_variables()
@@ -174,6 +174,11 @@ def trainable_patterns(options):
       raise UserError('--finetune and --trainable_scopes say the same thing: give one of them.')
     return scopes.finetune_scopes(options.finetune, net_info(options.model_name))
   return scopes.split_list(options.trainable_scopes) or None
+
+
+def keeps_statistics(options):
+  """Returns a function of a batch norm's scope, true where a run keeps its statistics, or None."""
+  return _frozen_batch_norm(options.batch_norm, trainable_patterns(options))
 
 
 def batch_norm_decay(options):

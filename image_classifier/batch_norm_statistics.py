@@ -1,0 +1,185 @@
+"""Batch-norm statistics of a finished checkpoint, worked out again from training images.
+
+The moving averages of training lag behind the weights and lean to the last batches. With frozen
+weights, plain means over many batches have neither fault: Wu and Johnson, Rethinking "Batch" in
+BatchNorm, section 3, https://arxiv.org/abs/2105.07576
+"""
+
+import glob
+import math
+import os
+import typing
+
+import numpy as np
+import tqdm
+from google.protobuf import text_format
+
+import slim_files
+from image_classifier import checkpoints, clips, inputs, restoring, run_record
+from nets import net_info, nets_factory
+from preprocessing import preprocessing_factory
+from slim_compat import tf
+from slim_errors import UserError
+
+_UPDATES = tf.GraphKeys.UPDATE_OPS
+_MAX_BATCHES = 100
+
+
+class Statistics(typing.NamedTuple):
+  """New values of a checkpoint's variables."""
+
+  values: dict  # name in the checkpoint -> float32 [channels]
+  num_layers: int
+  num_images: int
+  moving_averages: bool  # whether they belong to the moving averages of the weights
+
+
+def estimate(
+  checkpoint,
+  dataset,
+  model_name,
+  *,
+  num_batches=None,
+  batch_size=32,
+  preprocessing_name=None,
+  image_size=None,
+  labels_offset=0,
+  use_grayscale=False,
+  use_moving_averages=None,
+  keeps_statistics=None,
+  num_threads=4,
+  seed=0,
+):
+  """Works out the batch-norm statistics that belong to the weights of a checkpoint.
+
+  Every layer gets the mean, over all batches, of the means and of the variances of its inputs,
+  while all layers normalize with their own batch as in training.
+
+  Args:
+    checkpoint: its prefix.
+    dataset: slim.dataset.Dataset of the split it was trained on.
+    model_name: a name of nets_factory.
+    num_batches: how many batches of training, augmented as there; None is one pass, at most 100.
+    batch_size: images a batch; best that of the training.
+    preprocessing_name: a name of preprocessing_factory; None is the net's own.
+    image_size: pixels; None is the net's default.
+    labels_offset: what training subtracted from the labels.
+    use_grayscale: whether images have one channel.
+    use_moving_averages: statistics for the moving averages of the weights, True or False; None when
+      the checkpoint holds them, as evaluation does.
+    keeps_statistics: function of a layer's scope that is true for a layer whose statistics stay
+      as they are and are used; None: all are worked out.
+    num_threads: images prepared at the same time.
+    seed: decides the order of the images and their augmentation.
+
+  Returns:
+    Statistics.
+
+  Raises:
+    UserError: for a checkpoint that does not fit, or without batch norms to work out.
+    RunError: for a damaged record.
+  """
+  num_batches = num_batches or min(_MAX_BATCHES, math.ceil(dataset.num_samples / batch_size))
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.set_random_seed(seed)
+    decay = tf.placeholder(tf.float32, [])
+    network_fn = nets_factory.get_network_fn(
+      model_name,
+      dataset.num_classes - labels_offset,
+      is_training=True,
+      batch_norm_decay=decay,
+      is_frozen=keeps_statistics,
+    )
+    image_size = image_size or network_fn.default_image_size
+    net_info.check_image_size(model_name, image_size)
+    images, _, _, initializer = inputs.training_batches(
+      dataset,
+      preprocessing_factory.get_preprocessing(
+        preprocessing_name or model_name, True, use_grayscale
+      ),
+      batch_size,
+      image_size,
+      labels_offset=labels_offset,
+      num_threads=num_threads,
+      seed=seed,
+    )
+    network_fn(clips.as_input(images, model_name))
+    updates = [getattr(update, 'op', update) for update in tf.get_collection(_UPDATES)]
+    if not updates:
+      raise UserError(f'{checkpoint}: no batch norm of {model_name} is to get new statistics.')
+    restored = restoring.variables_to_restore(checkpoint, model_name, use_moving_averages)
+    session.run([tf.global_variables_initializer(), initializer])
+    tf.train.Saver(restored).restore(session, checkpoint)
+    updated = {update.inputs[0].op.name for update in updates}
+    means = {name: variable for name, variable in restored.items() if variable.op.name in updated}
+    try:
+      values = _plain_means(session, means, updates, decay, num_batches)
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+      raise inputs.damaged_record(dataset, labels_offset) or error from None
+  if not all(np.isfinite(value).all() for value in values.values()):
+    raise UserError(f'The training of {checkpoint} has diverged: take an earlier checkpoint.')
+  has_averages = restoring.has_averages(restored)
+  return Statistics(values, len(values) // 2, num_batches * batch_size, has_averages)
+
+
+def _plain_means(session, means, updates, decay, num_batches):
+  """Returns the means of what batch norms see, by their own moving averages.
+
+  One that starts at 0 and gives batch n the weight 1 / n is the plain mean of all batches.
+
+  Args:
+    means: {name: moving mean or variance}.
+    updates: the operations that update them with a batch.
+    decay: placeholder of their decay.
+    num_batches: how many batches to run.
+  """
+  for variable in means.values():
+    variable.load(np.zeros(variable.shape), session)
+  for n in tqdm.trange(num_batches, unit='batch', disable=None):
+    session.run(updates, {decay: n / (n + 1)})
+  return session.run(means)
+
+
+def check_output(checkpoint, output_dir):
+  """Raises UserError when a new checkpoint cannot go to `output_dir`, where another one lies."""
+  if glob.glob(f'{glob.escape(output_dir)}/*.index') or os.path.isfile(output_dir):
+    raise UserError(
+      f'--output_dir={output_dir} holds a checkpoint or is none: name a new folder, in which the '
+      f'changed copy of {checkpoint} goes.'
+    )
+
+
+def write(checkpoint, statistics, output_dir):
+  """Writes a copy of a checkpoint with new statistics into a folder that has no checkpoint yet.
+
+  Everything else in it stays as it is, bit by bit, so that training can go on from it; run.json
+  and the .meta file go along.
+
+  Args:
+    checkpoint: prefix of the old one.
+    statistics: Statistics.
+    output_dir: the folder, made when missing.
+
+  Returns:
+    The prefix of the new one.
+
+  Raises:
+    UserError: when the folder holds a checkpoint.
+  """
+  check_output(checkpoint, output_dir)
+  reader = tf.train.load_checkpoint(checkpoint)
+  arrays = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+  name = os.path.basename(checkpoint)
+  prefix = os.path.join(output_dir, name)
+  with checkpoints.written(prefix, arrays | statistics.values):
+    for old, new in (
+      (os.path.join(os.path.dirname(checkpoint), run_record.FILE_NAME), run_record.FILE_NAME),
+      (f'{checkpoint}.meta', f'{name}.meta'),
+    ):
+      if os.path.exists(old):
+        with open(old, 'rb') as file:
+          slim_files.write_atomically(os.path.join(output_dir, new), file.read())
+  state = tf.train.generate_checkpoint_state_proto('', name, [name])
+  pointer = text_format.MessageToString(state)
+  slim_files.write_atomically(os.path.join(output_dir, 'checkpoint'), pointer)
+  return prefix
