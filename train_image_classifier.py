@@ -241,7 +241,7 @@ _RECORDED = {
 }
 # Flags that show research/slim's default and, left out, fit the other flags.
 _FITTED = {'dataset_name', 'num_epochs_per_decay', 'end_learning_rate', 'opt_epsilon'}
-_EXIT_CODES = {
+EXIT_CODES = {
   None: command.EXIT_DONE,
   signal.SIGINT: command.EXIT_INTERRUPTED,
   signal.SIGTERM: command.EXIT_TERMINATED,
@@ -249,9 +249,7 @@ _EXIT_CODES = {
 
 
 def main(flags):
-  command.refuse_changed(flags, _ONE_DEVICE, 'training runs on one device of one machine')
-  command.refuse_changed(flags, ['quantize_delay'], 'there is no quantization-aware training')
-  options = resolved_options(flags)
+  options = checked_options(flags)
 
   from image_classifier import training  # imports TensorFlow
 
@@ -261,7 +259,14 @@ def main(flags):
       f'{options.train_dir} has reached step {result.step} already: '
       'raise --max_number_of_steps, --max_epochs or --max_minutes to train on.'
     )
-  return _EXIT_CODES[result.signal]
+  return EXIT_CODES[result.signal]
+
+
+def checked_options(flags):
+  """Returns the TrainingOptions of the flags; raises UserError for a flag that nothing does."""
+  command.refuse_changed(flags, _ONE_DEVICE, 'training runs on one device of one machine')
+  command.refuse_changed(flags, ['quantize_delay'], 'there is no quantization-aware training')
+  return resolved_options(flags)
 
 
 def resolved_options(flags):

@@ -11,16 +11,19 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def collected():
+def collected(what_follows='saving after this step'):
   """Collects SIGINT and SIGTERM in the list it yields; a second one ends the process at once.
 
   Python's own handlers wait for the end of the step in TensorFlow, which may never come where the
   input hangs; therefore a thread reads the signals.
+
+  Args:
+    what_follows: what the first signal leads to, for the message.
   """
   received = []
   reader, writer = os.pipe()
   os.set_blocking(writer, False)  # as signal.set_wakeup_fd wants it
-  thread = threading.Thread(target=_collect, args=(reader, received), daemon=True)
+  thread = threading.Thread(target=_collect, args=(reader, received, what_follows), daemon=True)
   thread.start()
   old = {number: signal.signal(number, lambda number, frame: None) for number in _NUMBERS}
   old_writer = signal.set_wakeup_fd(writer)
@@ -35,7 +38,7 @@ def collected():
     os.close(reader)
 
 
-def _collect(reader, received):
+def _collect(reader, received, what_follows):
   while data := os.read(reader, 1):
     number = data[0]
     if number not in _NUMBERS:
@@ -43,4 +46,4 @@ def _collect(reader, received):
     if received:
       os._exit(128 + number)
     received.append(number)
-    tf.logging.info('Signal %d: saving after this step; once more stops at once.', number)
+    tf.logging.info('Signal %d: %s; once more stops at once.', number, what_follows)

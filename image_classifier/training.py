@@ -33,7 +33,7 @@ _ROOM = 1 << 20
 _UNSETTLED = 0.1
 
 
-def train(options, patience=60.0):
+def train(options, patience=60.0, loop=Loop):
   """Trains as the options say and leaves checkpoints, summaries and run.json in the train_dir.
 
   The start: 1. resume the train_dir's newest checkpoint; 2. else start warm from
@@ -43,9 +43,10 @@ def train(options, patience=60.0):
     options: options.TrainingOptions.
     patience: seconds without the end of a step, or ten usual steps when those take longer, after
       which a line says what the run is doing.
+    loop: what takes the steps, called and run as training_loop.Loop.
 
   Returns:
-    training_loop.Result.
+    What the loop's run returns, a training_loop.Result.
 
   Raises:
     UserError: for settings, data or checkpoints that do not fit; nothing was trained then.
@@ -70,19 +71,19 @@ def train(options, patience=60.0):
   try:
     with run_lock.locked(options.train_dir):
       saving.recover(options.train_dir)
-      return _train_with_retries(options, dataset, patience)
+      return _train_with_retries(options, dataset, patience, loop)
   except OSError as error:
     if not saving.is_disk_full(error):
       raise
     raise RunError(f'{_no_room(options.train_dir)}.') from None
 
 
-def _train_with_retries(options, dataset, patience):
+def _train_with_retries(options, dataset, patience, loop):
   """Trains; goes back to the last good checkpoint with a tenth of the rate as often as allowed."""
   retries = _retries_so_far(options)
   while True:
     try:
-      return _train(options, dataset, retries, patience)
+      return _train(options, dataset, retries, patience, loop)
     except NotFinite as error:
       if retries >= options.retry_on_nan:
         raise
@@ -97,8 +98,8 @@ def _retries_so_far(options):
   return record.get('nan_retries', 0) if is_same_rate else 0
 
 
-def _train(options, dataset, retries, patience):
-  """Trains in the locked train_dir; returns training_loop.Result."""
+def _train(options, dataset, retries, patience, loop):
+  """Trains in the locked train_dir; returns what the loop returns."""
   record = {**_describe(options, dataset), 'nan_retries': retries}
   old_record = run_record.read(options.train_dir)
   if old_record is not None:
@@ -130,7 +131,7 @@ def _train(options, dataset, retries, patience):
         restore.restore(session, start)
       session.run(graph.initializer)
       try:
-        return Loop(options, graph, session, saver, resumed, first_step, patience).run()
+        return loop(options, graph, session, saver, resumed, first_step, patience).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         raise inputs.damaged_record(dataset, options.labels_offset) or error from None
       except tf.errors.ResourceExhaustedError:
