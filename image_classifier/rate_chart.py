@@ -60,7 +60,7 @@ def _loss_range(curve):
   low = min(curve.smoothed)
   before = max(curve.smoothed[: curve.lowest + 1])
   margin = max(before - low, 0.05 * abs(low), 1e-6)
-  return low - 0.2 * margin, before + _HEADROOM * margin
+  return max(low - 0.2 * margin, min(low, 0)), before + _HEADROOM * margin
 
 
 def _draw_axes(pen, font, scale):

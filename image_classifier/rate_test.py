@@ -15,8 +15,9 @@ from slim_compat import tf
 
 # The loss has exploded when it is so many times the lowest one, both smoothed.
 _EXPLODED = 4.0
-# Smoothing reaches over a share of the test; before, and at its start, a slope says nothing.
+# Shares of the test over which the loss is smoothed, and compared before and after a step.
 _SMOOTHED_SHARE = 0.05
+_COMPARED_SHARE = 0.1
 # A loss that falls by less than this share of itself has not learnt.
 _LEAST_FALL = 0.02
 
@@ -103,12 +104,18 @@ def smooth(losses, num_steps):
 
 
 def suggestion(curve, num_steps):
-  """Returns the rate at which the loss falls fastest per factor of the rate, None if it never does.
+  """Returns the rate around which the loss falls most, None if it never clearly does.
 
-  Looked for between the first smoothed value and the lowest one.
+  At each step up to the lowest smoothed loss the median loss of a tenth of the test before it is
+  compared with that of a tenth after it: medians let single batches decide nothing.
   """
-  first, last = math.ceil(_SMOOTHED_SHARE * num_steps), curve.lowest
-  if last <= first or curve.smoothed[last] > (1 - _LEAST_FALL) * curve.smoothed[first]:
+  width = max(3, round(_COMPARED_SHARE * num_steps))
+  falls = {
+    i: np.median(curve.losses[i - width : i]) - np.median(curve.losses[i : i + width])
+    for i in range(width, min(curve.lowest + 1, len(curve.losses) - width + 1))
+  }
+  if not falls:
     return None
-  slopes = np.gradient(curve.smoothed, np.log(curve.rates))
-  return curve.rates[first + int(np.argmin(slopes[first : last + 1]))]
+  steepest = max(falls, key=falls.get)
+  before = np.median(curve.losses[steepest - width : steepest])
+  return curve.rates[steepest] if falls[steepest] > _LEAST_FALL * abs(before) else None

@@ -81,7 +81,7 @@ def _said(curve, suggested):
       f'No suggestion: the loss never fell clearly ({lowest} and {end}). Give it more --num_steps, '
       'or other rates.'
     )
-  return f'--learning_rate={suggested:.2g}: there the loss falls fastest; {lowest} and {end}.'
+  return f'--learning_rate={suggested:.2g}: around it the loss falls most; {lowest} and {end}.'
 
 
 def cli():
