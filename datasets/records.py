@@ -4,7 +4,7 @@ import os
 import struct
 from typing import NamedTuple
 
-from datasets import image_files
+from datasets.encoded_picture import EncodedPicture, decode_image
 from slim_compat import slim, tf
 from slim_errors import UserError
 
@@ -13,6 +13,7 @@ from tensorflow.python.lib.io import tf_record  # isort: skip
 
 ITEMS_TO_DESCRIPTIONS = {
   'image': 'An RGB picture, uint8 [height, width, 3].',
+  'picture': 'The same, not yet decoded: an EncodedPicture.',
   'label': 'The class, an int64 scalar from 0.',
   'filename': 'Where the picture came from, relative to the image folder; empty when unknown.',
   'encoded': 'The JPEG or PNG bytes of the picture.',
@@ -27,68 +28,20 @@ class ExtraItem(NamedTuple):
   description: str
 
 
-# Four times as many as data_convert.py lets through, unless it is told otherwise.
-MAX_PIXELS = 4 * image_files.MAX_PIXELS
-
 # uint64 length and its masked CRC before the data, the CRC of the data behind it.
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
-def decode_image(encoded, name='', channels=3):
-  """Decodes JPEG or PNG bytes, told apart by their content, into RGB or gray.
-
-  A GIF is refused before TensorFlow's decoder sees it: a small one can take gigabytes. So is a
-  picture of more than MAX_PIXELS, by its header.
-
-  Args:
-    encoded: string scalar tensor.
-    name: string scalar tensor or str shown when the bytes are neither JPEG nor PNG.
-    channels: 3 or 1.
-
-  Returns:
-    uint8 tensor [height, width, channels].
-  """
-  is_jpeg = tf.equal(tf.strings.substr(encoded, 0, 3), b'\xff\xd8\xff')
-  is_png = tf.equal(tf.strings.substr(encoded, 0, 4), b'\x89PNG')
-  check = tf.Assert(
-    tf.logical_or(is_jpeg, is_png),
-    ['The picture is neither JPEG nor PNG; convert the data set again with data_convert.py:', name],
-  )
-  with tf.control_dependencies([check]):
-    pixels = tf.cond(is_png, lambda: _png_pixels(encoded), lambda: _jpeg_pixels(encoded))
-  check = tf.Assert(
-    pixels <= MAX_PIXELS, ['The picture has more pixels than can be decoded:', pixels, name]
-  )
-  with tf.control_dependencies([check]):
-    encoded = tf.identity(encoded)
-  image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
-  image.set_shape([None, None, channels])
-  return image
-
-
-def _png_pixels(encoded):
-  """Returns width times height of a PNG, an int64 scalar, from its header."""
-  # A file that ends before its header does is the decoder's matter.
-  sides = tf.io.decode_raw(tf.strings.substr(encoded + b'\0' * 24, 16, 8), tf.uint8)
-  bytes_of_sides = tf.cast(tf.reshape(sides, [2, 4]), tf.int64)
-  return tf.reduce_prod(tf.reduce_sum(bytes_of_sides * [1 << 24, 1 << 16, 1 << 8, 1], 1))
-
-
-def _jpeg_pixels(encoded):
-  """The same of a JPEG."""
-  return tf.reduce_prod(tf.image.extract_jpeg_shape(encoded, tf.int64)[:2])
-
-
 class _Picture(slim.tfexample_decoder.ItemHandler):
-  """The item 'image'. slim's own handler would let TensorFlow decode GIF and BMP."""
+  """The items 'image' and 'picture'. slim's own would let TensorFlow decode GIF and BMP."""
 
-  def __init__(self, channels):
+  def __init__(self, make, channels):
     super().__init__(['image/encoded', 'image/filename'])
-    self._channels = channels
+    self._make, self._channels = make, channels
 
   def tensors_to_item(self, keys_to_tensors):
     encoded, name = (keys_to_tensors[key] for key in ('image/encoded', 'image/filename'))
-    return decode_image(encoded, name, self._channels)
+    return self._make(encoded, name, self._channels)
 
 
 def make_decoder(channels=3, extra_items=None):
@@ -104,7 +57,8 @@ def make_decoder(channels=3, extra_items=None):
     'image/filename': tf.FixedLenFeature((), tf.string, default_value=''),
   }
   items_to_handlers = {
-    'image': _Picture(channels),
+    'image': _Picture(decode_image, channels),
+    'picture': _Picture(EncodedPicture, channels),
     'label': slim.tfexample_decoder.Tensor('image/class/label', shape=[]),
     'filename': slim.tfexample_decoder.Tensor('image/filename', shape=[]),
     'encoded': slim.tfexample_decoder.Tensor('image/encoded', shape=[]),

@@ -30,8 +30,8 @@ def training_batches(
 
   Args:
     dataset: a slim.dataset.Dataset whose decoder knows the items `image`, `label` and `filename`.
-    preprocessing_fn: of preprocessing_factory: uint8 [h, w, c] to float32 [size, size, c], with the
-      keyword `seed`.
+    preprocessing_fn: of preprocessing_factory: a picture, not yet decoded where the decoder has the
+      item `picture`, to float32 [size, size, c], with the keyword `seed`.
     batch_size: images a batch; may exceed the size of the split.
     image_size: height and width of the images, in pixels.
     labels_offset: subtracted from every label.
@@ -46,6 +46,7 @@ def training_batches(
     filenames: string tensor [batch_size].
     initializer: operation to run once before the first batch.
   """
+  view_of = view_function(dataset, preprocessing_fn, image_size, labels_offset)
   files = shards(dataset)
   buffer_size = _shuffle_buffer(files, dataset.num_samples)
   first_epoch, skipped = divmod(start_step * batch_size, dataset.num_samples)
@@ -57,9 +58,8 @@ def training_batches(
 
   @as_it_is
   def prepare(number, record):
-    image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
-    view = preprocessing_fn(image, image_size, image_size, seed=tf.stack([seed, number]))
-    return view, _class_of(label, dataset.num_classes, labels_offset), filename
+    view = view_of(record, seed=tf.stack([seed, number]))
+    return view['images'], view['labels'], view['filenames']
 
   records = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(skipped)
   numbered = records.enumerate(start=start_step * batch_size)
@@ -68,6 +68,31 @@ def training_batches(
   iterator = tf.data.make_initializable_iterator(batches)
   images, labels, filenames = iterator.get_next()
   return images, labels, filenames, iterator.initializer
+
+
+def view_function(dataset, preprocessing_fn, image_size, labels_offset=0):
+  """Returns the function that makes a view of a record, for tf.data's map or a graph of its own.
+
+  Args: as those of `training_batches`.
+
+  Returns:
+    fn(record, **kwargs): record is a serialized tf.train.Example, string scalar; the keyword
+    arguments are those of preprocessing_fn (a training view's `seed` is an int64 tensor [2]: the
+    run's seed and the image's number). The result is a dict of tensors: `images` float32
+    [image_size, image_size, channels], `labels` int64 scalar, `filenames` string scalar.
+  """
+  items = dataset.decoder.list_items()
+  picture = 'picture' if 'picture' in items else 'image'  # a decoder in slim's way has no other
+
+  def view_of(record, **kwargs):
+    image, label, filename = dataset.decoder.decode(record, [picture, 'label', 'filename'])
+    return {
+      'images': preprocessing_fn(image, image_size, image_size, **kwargs),
+      'labels': _class_of(label, dataset.num_classes, labels_offset),
+      'filenames': filename,
+    }
+
+  return view_of
 
 
 def evaluation_batches(
@@ -82,16 +107,10 @@ def evaluation_batches(
     `labels` int64 [b], `filenames` string [b]. They raise tf.errors.OutOfRangeError at the end.
   """
 
-  @as_it_is
-  def prepare(record):
-    image, label, filename = dataset.decoder.decode(record, ['image', 'label', 'filename'])
-    return {
-      'images': preprocessing_fn(image, image_size, image_size),
-      'labels': _class_of(label, dataset.num_classes, labels_offset),
-      'filenames': filename,
-    }
-
-  batches = tf.data.TFRecordDataset(shards(dataset)).map(prepare, num_parallel_calls=num_threads)
+  view_of = view_function(dataset, preprocessing_fn, image_size, labels_offset)
+  batches = tf.data.TFRecordDataset(shards(dataset)).map(
+    as_it_is(view_of), num_parallel_calls=num_threads
+  )
   return tf.data.make_one_shot_iterator(batches.batch(batch_size).prefetch(2)).get_next()
 
 

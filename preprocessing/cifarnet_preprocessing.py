@@ -6,6 +6,7 @@ the central one; what is too small is padded with black.
 
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
+from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 PADDING = 4
@@ -31,7 +32,7 @@ def preprocess_for_train(
 ):
   """Makes one random training view of a picture; see `preprocess_image`."""
   draws = Draws(seed)
-  image = tf.cast(image, tf.float32)
+  image = tf.cast(as_picture(image).pixels(), tf.float32)
   if use_grayscale:
     image = to_grayscale(image)
   size = tf.shape(image)[:2] + 2 * padding
@@ -49,7 +50,7 @@ def preprocess_for_train(
 
 def preprocess_for_eval(image, output_height, output_width, use_grayscale=False):
   """Makes the one evaluation view of a picture; see `preprocess_image`."""
-  image = tf.cast(image, tf.float32)
+  image = tf.cast(as_picture(image).pixels(), tf.float32)
   if use_grayscale:
     image = to_grayscale(image)
   image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
@@ -68,7 +69,8 @@ def preprocess_image(
   """Turns a picture into a network's input.
 
   Args:
-    image: uint8 or float32 tensor [h, w, 3 or 1] in [0, 255].
+    image: uint8 or float32 tensor [h, w, 3 or 1] in [0, 255]; or a picture that is not yet decoded,
+      with the methods of pictures.DecodedPicture.
     output_height: height of the result.
     output_width: width of the result.
     is_training: a random view rather than the evaluation view.

@@ -5,8 +5,10 @@ colours; evaluation takes the central 87.5 % of each side. Both resize without k
 ratio. "Going deeper with convolutions", https://arxiv.org/abs/1409.4842, section 6.
 """
 
+from preprocessing.colours import adjust_saturation
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
+from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 CENTRAL_FRACTION = 0.875
@@ -22,14 +24,16 @@ _RESIZE_METHODS = (
 )
 
 _DISTORTIONS = {
-  'brightness': lambda image, seed: stateless_image.stateless_random_brightness(
-    image, _MAX_BRIGHTNESS_DELTA, seed
+  'brightness': lambda image, draws: stateless_image.stateless_random_brightness(
+    image, _MAX_BRIGHTNESS_DELTA, draws.seed()
   ),
-  'saturation': lambda image, seed: stateless_image.stateless_random_saturation(
-    image, *_FACTORS, seed
+  'saturation': lambda image, draws: adjust_saturation(image, draws.uniform([], *_FACTORS)),
+  'hue': lambda image, draws: stateless_image.stateless_random_hue(
+    image, _MAX_HUE_DELTA, draws.seed()
   ),
-  'hue': lambda image, seed: stateless_image.stateless_random_hue(image, _MAX_HUE_DELTA, seed),
-  'contrast': lambda image, seed: stateless_image.stateless_random_contrast(image, *_FACTORS, seed),
+  'contrast': lambda image, draws: stateless_image.stateless_random_contrast(
+    image, *_FACTORS, draws.seed()
+  ),
 }
 _FAST_ORDERS = (('brightness', 'saturation'),)
 _SLOW_ORDERS = (
@@ -52,24 +56,34 @@ def describe(use_grayscale=False):
   }
 
 
-def _random_crop(image, bbox, seed):
-  """Cuts a random part out of `image` that covers a tenth of one of the boxes or more.
+def training_crop(image, height, width, bbox=None, draws=None):
+  """Cuts out a random part that covers a tenth of one of the boxes or more.
 
   A picture that allows no such part (one pixel wide, say) is kept whole.
+
+  Args:
+    image: pixels or a picture, as for `preprocess_image`.
+    height: height that the part will be resized to.
+    width: width that it will be resized to.
+    bbox: float32 tensor [1, boxes, 4] of (ymin, xmin, ymax, xmax) in [0, 1]; None: the whole.
+    draws: where the random choices come from; None draws from the graph's random numbers.
+
+  Returns:
+    A tensor [h, w, channels] of the picture's dtype, reduced while it is still no smaller than
+    [height, width] where the picture can do that.
   """
+  picture, draws = as_picture(image), draws or Draws()
   begin, size, _ = stateless_image.stateless_sample_distorted_bounding_box(
-    tf.shape(image),
-    bbox,
-    seed,
+    tf.concat([picture.size, [picture.channels]], 0),
+    [[[0.0, 0.0, 1.0, 1.0]]] if bbox is None else bbox,
+    draws.seed(),
     min_object_covered=0.1,
     aspect_ratio_range=(0.75, 1.33),
     area_range=(0.05, 1.0),
     max_attempts=100,
     use_image_if_no_bounding_boxes=True,
   )
-  cropped = tf.slice(image, begin, size)
-  cropped.set_shape([None, None, image.shape[-1]])
-  return cropped
+  return picture.crop(begin[:2], size[:2], at_least=(height, width))
 
 
 def _one_of(builders, draws):
@@ -109,7 +123,7 @@ def distort_color(image, fast_mode=True, draws=None):
   def distorted(order):
     result = image
     for name in order:
-      result = _DISTORTIONS[name](result, draws.seed())
+      result = _DISTORTIONS[name](result, draws)
     return result
 
   orders = _FAST_ORDERS if fast_mode else _SLOW_ORDERS
@@ -123,7 +137,7 @@ def preprocess_for_train(
   """Makes one random training view of a picture.
 
   Args:
-    image: uint8 tensor [h, w, 3] in [0, 255], or float32 in [0, 1].
+    image: as for `preprocess_image`.
     height: height of the result.
     width: width of the result.
     bbox: float32 tensor [1, boxes, 4] of (ymin, xmin, ymax, xmax) in [0, 1]; None: the whole.
@@ -137,9 +151,11 @@ def preprocess_for_train(
     A float32 tensor [height, width, 3 or 1] in [-1, 1].
   """
   draws = Draws(seed)
-  image = tf.image.convert_image_dtype(image, tf.float32)
   if random_crop:
-    image = _random_crop(image, [[[0.0, 0.0, 1.0, 1.0]]] if bbox is None else bbox, draws.seed())
+    image = training_crop(image, height, width, bbox, draws)
+  else:
+    image = as_picture(image).pixels()
+  image = tf.image.convert_image_dtype(image, tf.float32)
   methods = _RESIZE_METHODS[:1] if fast_mode else _RESIZE_METHODS
   image = _random_resize(image, height, width, methods, draws)
   image = draws.mirrored(image)
@@ -155,7 +171,7 @@ def preprocess_for_eval(
   """Makes the one evaluation view of a picture.
 
   Args:
-    image: uint8 tensor [h, w, 3] in [0, 255], or float32 in [0, 1].
+    image: as for `preprocess_image`.
     height: height of the result; None, with `width`, keeps the size.
     width: width of the result.
     central_fraction: share of each side that is kept.
@@ -165,7 +181,7 @@ def preprocess_for_eval(
   Returns:
     A float32 tensor [height, width, 3 or 1] in [-1, 1].
   """
-  image = tf.image.convert_image_dtype(image, tf.float32)
+  image = tf.image.convert_image_dtype(as_picture(image).pixels(), tf.float32)
   if use_grayscale:
     image = to_grayscale(image)
   if central_crop and central_fraction:
@@ -189,7 +205,8 @@ def preprocess_image(
   """Turns a picture into a network's input; see the two functions above.
 
   Args:
-    image: uint8 tensor [h, w, 3] in [0, 255], or float32 in [0, 1].
+    image: uint8 tensor [h, w, 3] in [0, 255], or float32 in [0, 1]; or a picture that is not yet
+      decoded, with the methods of pictures.DecodedPicture.
     output_height: height of the result.
     output_width: width of the result.
     is_training: a random view rather than the evaluation view.

@@ -1,6 +1,7 @@
 """Preprocessing of LeNet: the central window of the picture at its own size, values in [-1, 1)."""
 
 from preprocessing.grayscale import to_grayscale
+from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 _MIDDLE = 128.0
@@ -24,7 +25,8 @@ def preprocess_image(
   """Turns a picture into a network's input.
 
   Args:
-    image: uint8 or float32 tensor [h, w, 3 or 1] in [0, 255].
+    image: uint8 or float32 tensor [h, w, 3 or 1] in [0, 255]; or a picture that is not yet decoded,
+      with the methods of pictures.DecodedPicture.
     output_height: height of the result.
     output_width: width of the result.
     is_training: makes no difference: digits are neither mirrored nor recoloured.
@@ -35,7 +37,7 @@ def preprocess_image(
     A float32 tensor [output_height, output_width, channels] in [-1, 1).
   """
   del is_training, seed
-  image = tf.cast(image, tf.float32)
+  image = tf.cast(as_picture(image).pixels(), tf.float32)
   if use_grayscale:
     image = to_grayscale(image)
   image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)

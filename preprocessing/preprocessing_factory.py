@@ -64,8 +64,9 @@ def get_preprocessing(name, is_training=False, use_grayscale=False):
 
   Returns:
     fn(image, output_height, output_width, **kwargs): image is a uint8 tensor [h, w, channels] in
-    [0, 255], the result a float32 tensor [output_height, output_width, channels]; the keyword
-    arguments are those of the family's preprocess_image. Works inside tf.data's map.
+    [0, 255], or a picture that is not yet decoded, with the methods of pictures.DecodedPicture; the
+    result is a float32 tensor [output_height, output_width, channels]; the keyword arguments are
+    those of the family's preprocess_image. Works inside tf.data's map.
 
   Raises:
     UserError: for an unknown name.

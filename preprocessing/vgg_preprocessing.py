@@ -7,6 +7,7 @@ at random in training, in the middle in evaluation.
 
 from preprocessing.draws import Draws
 from preprocessing.grayscale import to_grayscale
+from preprocessing.pictures import DecodedPicture, as_picture
 from slim_compat import tf
 
 MEANS = (123.68, 116.78, 103.94)  # of ImageNet's red, green and blue
@@ -38,38 +39,62 @@ def _side_for(side, output_height, output_width):
   return side if largest <= side else round(largest * side / _USUAL_SIZE)
 
 
-def _window(image, height, width, draws):
-  """Cuts [height, width] (ints or scalar tensors) out of the picture, centrally without `draws`."""
-  room = tf.shape(image)[:2] - [height, width]
+def _window_begin(room, draws):
+  """Returns where a window starts, int32 [2], that can move by `room`; central without `draws`."""
   share = draws.uniform([2]) if draws else 0.5
   # The smaller of the two whole numbers around the middle; every random place is equally likely.
   last = tf.cast(room + 1 if draws else room, tf.float32)
-  begin = tf.minimum(tf.cast(tf.floor(last * share), tf.int32), room)
-  return tf.slice(image, tf.concat([begin, [0]], 0), tf.stack([height, width, tf.shape(image)[2]]))
+  return tf.minimum(tf.cast(tf.floor(last * share), tf.int32), room)
 
 
-def _limit_aspect_ratio(image, draws):
-  """Cuts the long side of a picture of extreme shape; any other picture is untouched."""
-  height, width = tf.shape(image)[0], tf.shape(image)[1]
-  longest = _MAX_ASPECT_RATIO * tf.minimum(height, width)
-  return _window(image, tf.minimum(height, longest), tf.minimum(width, longest), draws)
+def _limited_part(size, draws):
+  """Returns (begin, size) of a picture without what makes its shape extreme; usually all of it."""
+  part = tf.minimum(size, _MAX_ASPECT_RATIO * tf.reduce_min(size))
+  return _window_begin(size - part, draws), part
 
 
-def _resize_short_side(image, side):
-  """Resizes to a short side of `side` (scalar int tensor), keeping the aspect ratio."""
-  size = tf.cast(tf.shape(image)[:2], tf.float32)
-  scale = tf.cast(side, tf.float32) / tf.reduce_min(size)
-  new_size = tf.cast(tf.rint(size * scale), tf.int32)
-  return tf.squeeze(tf.image.resize_bilinear([image], new_size), [0])
+def _resized(size, side):
+  """Returns the size, int32 [2], with a short side of `side`, and the pixels a resized one."""
+  size = tf.cast(size, tf.float32)
+  new_size = tf.rint(size * (tf.cast(side, tf.float32) / tf.reduce_min(size)))
+  return tf.cast(new_size, tf.int32), size / new_size
 
 
-def _view(image, output_height, output_width, side, draws, use_grayscale):
-  channels = image.shape[-1]
-  image = _limit_aspect_ratio(tf.cast(image, tf.float32), draws)
-  image = _window(_resize_short_side(image, side), output_height, output_width, draws)
-  image.set_shape([output_height, output_width, channels])
-  if draws:
-    image = draws.mirrored(image)
+def _resized_window(image, size, begin, output_size):
+  """Resizes pixels to `size` and cuts out the window of `output_size` at `begin`."""
+  image = tf.squeeze(tf.image.resize_bilinear([tf.cast(image, tf.float32)], size), [0])
+  image = tf.slice(image, tf.concat([begin, [0]], 0), [*output_size, -1])
+  return tf.ensure_shape(image, [*output_size, image.shape[-1]])
+
+
+def _random_window(picture, output_size, side, draws):
+  """Resizes to a short side of `side` and cuts out a window, decoding just what is in it.
+
+  The pixels are those of the whole picture resized, shifted by half a resized pixel at most.
+  """
+  outer_begin, outer_size = _limited_part(picture.size, draws)
+  new_size, step = _resized(outer_size, side)
+  window_begin = _window_begin(new_size - output_size, draws)
+  window_end = tf.cast(window_begin + output_size, tf.float32)
+  begin = tf.cast(tf.cast(window_begin, tf.float32) * step, tf.int32)
+  end = tf.minimum(tf.cast(tf.ceil(window_end * step), tf.int32) + 1, outer_size)
+  # The window begins a little inside the resized part, as the part begins at a whole pixel.
+  inside = window_begin - tf.cast(tf.rint(tf.cast(begin, tf.float32) / step), tf.int32)
+  part_size = tf.cast(tf.rint(tf.cast(end - begin, tf.float32) / step), tf.int32)
+  part_size = tf.maximum(part_size, inside + output_size)
+  part = picture.crop(outer_begin + begin, end - begin, at_least=part_size)
+  return _resized_window(part, part_size, inside, output_size)
+
+
+def _central_window(picture, output_size, side):
+  begin, size = _limited_part(picture.size, None)
+  image = DecodedPicture(picture.pixels()).crop(begin, size)
+  new_size, _ = _resized(size, side)
+  begin = _window_begin(new_size - output_size, None)
+  return _resized_window(image, new_size, begin, output_size)
+
+
+def _centred(image, use_grayscale):
   return to_grayscale(image) - GRAY_MEAN if use_grayscale else image - tf.constant(MEANS)
 
 
@@ -87,7 +112,8 @@ def preprocess_for_train(
   largest = max(smallest, _side_for(resize_side_max, output_height, output_width))
   draws = Draws(seed)
   side = draws.uniform([], smallest, largest + 1, tf.int32)
-  return _view(image, output_height, output_width, side, draws, use_grayscale)
+  image = _random_window(as_picture(image), [output_height, output_width], side, draws)
+  return _centred(draws.mirrored(image), use_grayscale)
 
 
 def preprocess_for_eval(
@@ -95,7 +121,8 @@ def preprocess_for_eval(
 ):
   """Makes the one evaluation view of a picture; see `preprocess_image`."""
   side = _side_for(resize_side, output_height, output_width)
-  return _view(image, output_height, output_width, side, None, use_grayscale)
+  image = _central_window(as_picture(image), [output_height, output_width], side)
+  return _centred(image, use_grayscale)
 
 
 def preprocess_image(
@@ -111,7 +138,8 @@ def preprocess_image(
   """Turns a picture into a network's input.
 
   Args:
-    image: uint8 or float32 tensor [h, w, 3] in [0, 255].
+    image: uint8 or float32 tensor [h, w, 3] in [0, 255]; or a picture that is not yet decoded, with
+      the methods of pictures.DecodedPicture.
     output_height: height of the result.
     output_width: width of the result.
     is_training: a random view rather than the evaluation view.

@@ -7,8 +7,7 @@ import pytest
 
 import slim_errors
 from nets import net_info
-from preprocessing import inception_preprocessing, preprocessing_factory, vgg_preprocessing
-from preprocessing.draws import Draws
+from preprocessing import colours, inception_preprocessing, preprocessing_factory, vgg_preprocessing
 from slim_compat import tf
 
 _RECORDED = pathlib.Path(__file__).parents[2] / 'shared' / 'spec' / 'preprocessing.npz'
@@ -179,15 +178,45 @@ def test_inception_crops_between_a_twentieth_and_all_of_the_picture():
   ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (256, 1, 3))
   with tf.Graph().as_default():
     tf.set_random_seed(2)
-    crop = inception_preprocessing._random_crop(
-      tf.constant(ramp), [[[0.0, 0.0, 1.0, 1.0]]], Draws().seed()
-    )
+    crop = inception_preprocessing.training_crop(tf.constant(ramp), 64, 64)
     with tf.Session() as session:
       shapes = np.array([session.run(crop).shape[:2] for _ in range(60)], np.float64)
   areas, aspects = shapes.prod(1) / 256**2, shapes[:, 1] / shapes[:, 0]
   # A tenth of the box, which is the whole picture, is the sharper of the two lower bounds.
   assert 0.099 <= areas.min() < 0.3 and 0.8 < areas.max() <= 1.0
   assert 0.74 <= aspects.min() < 0.9 and 1.15 < aspects.max() <= 1.35
+
+
+@pytest.mark.parametrize('factor', [0.0, 0.5, 1.0, 1.5, 3.0])
+def test_saturation_is_that_of_tensorflow(factor):
+  image = np.random.default_rng(0).uniform(-0.2, 1.2, (30, 40, 3)).astype(np.float32)
+  image[:3] = image[:3, :, :1]
+  image[3], image[4] = 0, [-0.3, -0.1, 0]
+  with tf.Graph().as_default(), tf.Session() as session:
+    ours, theirs = session.run(
+      [
+        colours.adjust_saturation(tf.constant(image), factor),
+        tf.image.adjust_saturation(image, factor),
+      ]
+    )
+  np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+def test_vgg_cuts_what_the_whole_resized_picture_shows():
+  # Columns count up, so a view's values tell where it was cut and at what scale.
+  ramp = np.tile(np.linspace(0, 250, 300, dtype=np.float32)[None, :, None], (200, 1, 3))
+  with tf.Graph().as_default():
+    fn = preprocessing_factory.get_preprocessing('vgg', is_training=True)
+    seed = tf.placeholder(tf.int64, [2])
+    view = fn(tf.constant(ramp), 224, 224, seed=seed)
+    with tf.Session() as session:
+      views = [session.run(view, {seed: [0, number]}) for number in range(40)]
+  rows = np.array([view[0, :, 0] for view in views]) + vgg_preprocessing.MEANS[0]
+  steps = np.abs(np.diff(rows[:, 5:-5])).mean(1) * 299 / 250  # source columns a column of the view
+  assert 200 / 512 * 0.98 < steps.min() < 0.45 and 0.68 < steps.max() < 200 / 256 * 1.02
+  # Wherever it may lie, as often in the left part as in the right.
+  middles = rows.mean(1) / 250
+  assert 0.35 < np.mean(middles) < 0.65 and np.std(middles) > 0.08
 
 
 def test_inception_options_reach_the_view():

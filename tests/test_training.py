@@ -17,7 +17,7 @@ import train_image_classifier
 from datasets import dataset_factory, records
 from image_classifier import checkpoints, command, training, training_graph, training_loop
 from image_classifier.options import TrainingOptions
-from preprocessing import preprocessing_factory
+from preprocessing import pictures, preprocessing_factory
 from slim_compat import tf
 
 _LENET_HEAD = 'LeNet/fc4'
@@ -651,8 +651,9 @@ def _block_at(number, monkeypatch):
     fn = original(*args, **kwargs)
 
     def preprocess(image, *args, **kwargs):
-      waited = tf.numpy_function(wait, [image], tf.uint8)
-      waited.set_shape(image.shape)
+      pixels = pictures.as_picture(image).pixels()
+      waited = tf.numpy_function(wait, [pixels], tf.uint8)
+      waited.set_shape(pixels.shape)
       return fn(waited, *args, **kwargs)
 
     return preprocess
