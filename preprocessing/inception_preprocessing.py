@@ -5,7 +5,6 @@ colours; evaluation takes the central 87.5 % of each side. Both resize without k
 ratio. "Going deeper with convolutions", https://arxiv.org/abs/1409.4842, section 6.
 """
 
-from preprocessing.colours import adjust_saturation
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import as_picture
@@ -24,16 +23,14 @@ _RESIZE_METHODS = (
 )
 
 _DISTORTIONS = {
-  'brightness': lambda image, draws: stateless_image.stateless_random_brightness(
-    image, _MAX_BRIGHTNESS_DELTA, draws.seed()
+  'brightness': lambda image, seed: stateless_image.stateless_random_brightness(
+    image, _MAX_BRIGHTNESS_DELTA, seed
   ),
-  'saturation': lambda image, draws: adjust_saturation(image, draws.uniform([], *_FACTORS)),
-  'hue': lambda image, draws: stateless_image.stateless_random_hue(
-    image, _MAX_HUE_DELTA, draws.seed()
+  'saturation': lambda image, seed: stateless_image.stateless_random_saturation(
+    image, *_FACTORS, seed
   ),
-  'contrast': lambda image, draws: stateless_image.stateless_random_contrast(
-    image, *_FACTORS, draws.seed()
-  ),
+  'hue': lambda image, seed: stateless_image.stateless_random_hue(image, _MAX_HUE_DELTA, seed),
+  'contrast': lambda image, seed: stateless_image.stateless_random_contrast(image, *_FACTORS, seed),
 }
 _FAST_ORDERS = (('brightness', 'saturation'),)
 _SLOW_ORDERS = (
@@ -123,7 +120,7 @@ def distort_color(image, fast_mode=True, draws=None):
   def distorted(order):
     result = image
     for name in order:
-      result = _DISTORTIONS[name](result, draws)
+      result = _DISTORTIONS[name](result, draws.seed())
     return result
 
   orders = _FAST_ORDERS if fast_mode else _SLOW_ORDERS

@@ -7,7 +7,7 @@ import pytest
 
 import slim_errors
 from nets import net_info
-from preprocessing import colours, inception_preprocessing, preprocessing_factory, vgg_preprocessing
+from preprocessing import inception_preprocessing, preprocessing_factory, vgg_preprocessing
 from slim_compat import tf
 
 _RECORDED = pathlib.Path(__file__).parents[2] / 'shared' / 'spec' / 'preprocessing.npz'
@@ -185,21 +185,6 @@ def test_inception_crops_between_a_twentieth_and_all_of_the_picture():
   # A tenth of the box, which is the whole picture, is the sharper of the two lower bounds.
   assert 0.099 <= areas.min() < 0.3 and 0.8 < areas.max() <= 1.0
   assert 0.74 <= aspects.min() < 0.9 and 1.15 < aspects.max() <= 1.35
-
-
-@pytest.mark.parametrize('factor', [0.0, 0.5, 1.0, 1.5, 3.0])
-def test_saturation_is_that_of_tensorflow(factor):
-  image = np.random.default_rng(0).uniform(-0.2, 1.2, (30, 40, 3)).astype(np.float32)
-  image[:3] = image[:3, :, :1]
-  image[3], image[4] = 0, [-0.3, -0.1, 0]
-  with tf.Graph().as_default(), tf.Session() as session:
-    ours, theirs = session.run(
-      [
-        colours.adjust_saturation(tf.constant(image), factor),
-        tf.image.adjust_saturation(image, factor),
-      ]
-    )
-  np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
 def test_vgg_cuts_what_the_whole_resized_picture_shows():
