@@ -117,8 +117,13 @@ def test_other_nets_sizes_and_grayscale(tmp_path, pictures, model_name, size, ch
       np.testing.assert_allclose(_in_class_order(prediction), logits, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(('model_name', 'size'), [('inception_v3', 299), ('alexnet_v2', 224)])
+@pytest.mark.parametrize(
+  ('model_name', 'size'),
+  [
+    pytest.param('inception_v3', 299, marks=pytest.mark.slow),
+    pytest.param('alexnet_v2', 224, marks=pytest.mark.zoo),
+  ],
+)
 def test_large_nets(tmp_path, pictures, model_name, size):
   file, prefix = _freeze(tmp_path, model_name=model_name, size=size)
   expected = logits_of(prefix, _prepared(pictures[:2], model_name, size), model_name, size=size)

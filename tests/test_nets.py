@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from image_classifier import graph_safety
 from nets import (
   mobilenet_v1,
   mobilenet_v2,
@@ -45,9 +46,9 @@ LIKE_ANOTHER = {f'mobilenet_v{name}' for name in ('1', '1_075', '1_050', '2', '2
 HEAVY = DEEP | {'alexnet_v2', 'i3d', 'overfeat', 's3dg', 'vgg_a', 'vgg_16', 'vgg_19'}
 
 
-def slow(names, heavy):
-  """Marks the heavy ones among the names as slow."""
-  return [pytest.param(n, marks=pytest.mark.slow) if n in heavy else n for n in names]
+def slow(names, heavy, mark=pytest.mark.slow):
+  """Marks the heavy ones among the names, as slow or as the zoo's."""
+  return [pytest.param(n, marks=mark) if n in heavy else n for n in names]
 
 
 def build(name, size=None, batch=2, num_classes=NUM_CLASSES, arguments=None, **options):
@@ -174,6 +175,10 @@ class TestInferenceForm:
     assert probabilities == ([info.softmax_node] if info.softmax_node else [])
     assert not form.graph.get_collection(tf.GraphKeys.UPDATE_OPS)
 
+  def test_operations_are_those_that_a_graph_may_hold(self, inference_form):
+    operations = {operation.type for operation in inference_form.graph.get_operations()}
+    assert operations <= graph_safety.NETS
+
   def test_parameters_are_counted(self, inference_form):
     trainable = [v.shape.as_list() for v in inference_form.variables if v.trainable]
     per_class = sum(size_of(s) for s in trainable if s[-1] == NUM_CLASSES) // NUM_CLASSES
@@ -208,7 +213,13 @@ def test_numbers_equal_the_facts(inference_form, facts_of, manifest):
     assert abs(values.std() - point['std']) < RELATIVE_ERROR * point['std'], point
 
 
-@pytest.mark.parametrize('name', slow(NETS, DEEP | LIKE_ANOTHER | {'inception_v3'}))
+@pytest.mark.parametrize(
+  'name',
+  [
+    *slow(sorted(set(NETS) - DEEP), LIKE_ANOTHER | {'inception_v3'}),
+    *slow(sorted(DEEP), DEEP, pytest.mark.zoo),
+  ],
+)
 def test_builds_at_its_smallest_size_and_not_below(name):
   size = net_info.net_info(name).min_image_size
   with tf.Graph().as_default():

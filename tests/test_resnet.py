@@ -182,7 +182,7 @@ def test_an_outer_scope_decides_on_training_when_nothing_else_does(version):
   ],
 )
 @pytest.mark.parametrize(
-  'network', [resnet_v1.resnet_v1_50, pytest.param(resnet_v1.resnet_v1_200, marks=pytest.mark.slow)]
+  'network', [resnet_v1.resnet_v1_50, pytest.param(resnet_v1.resnet_v1_200, marks=pytest.mark.zoo)]
 )
 def test_widths_of_resnet_v1(network, arguments, depths):
   with slim.arg_scope(resnet_utils.resnet_arg_scope()):
