@@ -166,12 +166,48 @@ _optimizer.float(
   None,
   'Scale the gradient down to this L2 norm over all weights where it is longer; None never does.',
 )
-_optimizer.float('label_smoothing', DEFAULTS.label_smoothing, 'Share of a label given to all.')
 _optimizer.float(
   'moving_average_decay',
   None,
   'Keep moving averages of the weights at this decay, for evaluation and export; it warms up from '
   '0.1 as (1 + step) / (10 + step). None keeps none.',
+)
+
+_loss = command.FlagGroup(FLAGS, 'Loss and regularization')
+_loss.string(
+  'class_weights',
+  DEFAULTS.class_weights,
+  'How much the images of a class count: none (all alike), auto (the less the more there are, 1 on '
+  'average), or name:weight,... with 1 for the classes left out.',
+)
+_loss.float('label_smoothing', DEFAULTS.label_smoothing, 'Share of a label given to all.')
+_loss.float(
+  'mixup_alpha',
+  DEFAULTS.mixup_alpha,
+  'Blend every image and its label with another, in shares drawn from Beta(alpha, alpha); 0 is '
+  'off, 0.2 usual.',
+)
+_loss.float(
+  'cutmix_alpha',
+  DEFAULTS.cutmix_alpha,
+  'Replace a box of every image by that of another, and its label in the same share, drawn from '
+  'Beta(alpha, alpha); 0 is off, 1 usual. With --mixup_alpha too each image takes one of them.',
+)
+_loss.float(
+  'random_erasing',
+  DEFAULTS.random_erasing,
+  'Probability, from 0 to 1, of setting a box of an image to 0, which is about the mean.',
+)
+_loss.float(
+  'dropout_keep_prob',
+  None,
+  "Share of the activations that dropout keeps, above 0 up to 1; None is the net's own.",
+)
+_loss.float(
+  'drop_path',
+  None,
+  'Share of the paths dropped in the last cell of a NASNet or PNASNet (stochastic depth), from 0 '
+  "to below 1, reached at the end of the run; None is the net's own.",
 )
 
 _rate = command.FlagGroup(FLAGS, 'Learning rate')

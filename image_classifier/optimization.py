@@ -2,7 +2,7 @@
 
 import math
 
-from image_classifier import run_length, schedules
+from image_classifier import class_weights, mixing, run_length, schedules
 from image_classifier.lamb import LambOptimizer
 from nets.net_info import net_info
 from slim_compat import tf
@@ -58,9 +58,10 @@ _USUAL_BATCH_SIZE = 256
 
 
 def check(options):
-  """Raises UserError for settings of length, schedule, optimizer or update that cannot work."""
-  run_length.check(options)
-  schedules.check(options)
+  """Raises UserError for settings of length, loss, schedule or optimizer that cannot work."""
+  for module in (run_length, schedules, mixing):
+    module.check(options)
+  class_weights.parse(options.class_weights)
   if options.optimizer not in OPTIMIZERS:
     raise unknown('optimizer', options.optimizer, OPTIMIZERS)
   decay = options.moving_average_decay
@@ -72,6 +73,11 @@ def check(options):
     value = getattr(options, name)
     if value is not None and not 0 < value < math.inf:
       raise UserError(f'--{name}={value} must be above 0.')
+  keep_prob, drop_path = options.dropout_keep_prob, options.drop_path
+  if keep_prob is not None and not 0 < keep_prob <= 1:
+    raise UserError(f'--dropout_keep_prob={keep_prob} must be above 0 and at most 1.')
+  if drop_path is not None and not 0 <= drop_path < 1:
+    raise UserError(f'--drop_path={drop_path} must be at least 0 and below 1.')
   if not 0 < options.layer_decay <= 1:
     raise UserError(f'--layer_decay={options.layer_decay} must be above 0 and at most 1.')
   if options.optimizer == 'ftrl' and options.decoupled_weight_decay:

@@ -39,6 +39,12 @@ class TrainingOptions:
   # Loss and optimizer.
   weight_decay: float = 0.00004
   label_smoothing: float = 0.0
+  class_weights: str = 'none'
+  mixup_alpha: float = 0.0
+  cutmix_alpha: float = 0.0
+  random_erasing: float = 0.0
+  dropout_keep_prob: float | None = None  # None: the net's own
+  drop_path: float | None = None  # None: the net's own
   moving_average_decay: float | None = None
   optimizer: str = 'rmsprop'
   opt_epsilon: float | None = None  # None: 1, 1e-8 for adamw, 1e-6 for lamb

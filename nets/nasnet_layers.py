@@ -34,7 +34,16 @@ def cell_arguments(config, total_num_cells):
   )
 
 
-def build_layers(layers, images, is_training, final_endpoint, config):
+@slim.add_arg_scope
+def build_layers(
+  layers,
+  images,
+  is_training,
+  final_endpoint,
+  config,
+  drop_path_keep_prob=None,
+  drop_path_steps=None,
+):
   """Builds the layers of a network one by one, to the last or to the one that is wanted.
 
   Args:
@@ -45,6 +54,8 @@ def build_layers(layers, images, is_training, final_endpoint, config):
       statistics.
     final_endpoint: name of the last end point, None for all.
     config: HParams, which stay as they are.
+    drop_path_keep_prob: share of the paths kept in the last cell, None for that of `config`.
+    drop_path_steps: steps over which it is reached, None for those of `config`.
 
   Returns:
     The last end point beside 'AuxLogits' and 'Predictions', and a dict of all.
@@ -52,9 +63,13 @@ def build_layers(layers, images, is_training, final_endpoint, config):
   Raises:
     ValueError: when there is no such final end point.
   """
+  config = copy.copy(config)
   if not is_training:
-    config = copy.copy(config)
-    config.set_hparam('drop_path_keep_prob', 1.0)
+    drop_path_keep_prob = 1.0
+  if drop_path_keep_prob is not None:
+    config.set_hparam('drop_path_keep_prob', drop_path_keep_prob)
+  if drop_path_steps is not None:
+    config.set_hparam('total_training_steps', drop_path_steps)
   if config.data_format == 'NCHW':
     images = tf.transpose(images, [0, 3, 1, 2])
   end_points = {}

@@ -21,6 +21,8 @@ class NetInfo(NamedTuple):
   preprocessing: str  # its family of preprocessing, unless the user names another
   checkpoint_url: str | None = None  # archive of the published checkpoint, None without one
   is_video: bool = False  # whether the network reads clips [b, frames, h, w, c]
+  has_dropout: bool = True
+  has_drop_path: bool = False  # stochastic depth: whether whole paths are dropped in training
 
   @property
   def head_prefixes(self):
@@ -83,6 +85,7 @@ def _resnet(root, blocks, labels_offset, num_parameters):
     blocks=_under(root, blocks),
     num_parameters=num_parameters,
     preprocessing='vgg',
+    has_dropout=False,
   )
 
 
@@ -130,6 +133,7 @@ def _nasnet(default_image_size, min_image_size, blocks, aux_scope, num_parameter
     blocks=blocks,
     num_parameters=num_parameters,
     preprocessing=preprocessing,
+    has_drop_path=True,
   )
 
 

@@ -17,6 +17,7 @@ from nets import (
   mobilenet_v2,
   mobilenet_v3,
   nasnet,
+  nasnet_layers,
   overfeat,
   pnasnet,
   resnet_v1,
@@ -25,8 +26,10 @@ from nets import (
   vgg,
 )
 from nets.batch_norm import batch_norm
+from nets.dropout import dropout
+from nets.net_info import net_info
 from slim_compat import slim
-from slim_errors import unknown
+from slim_errors import UserError
 
 networks_map = {
   'alexnet_v2': alexnet.alexnet_v2,
@@ -116,7 +119,15 @@ arg_scopes_map = {
 
 
 def get_network_fn(
-  name, num_classes, weight_decay=0.0, is_training=False, batch_norm_decay=None, is_frozen=None
+  name,
+  num_classes,
+  weight_decay=0.0,
+  is_training=False,
+  batch_norm_decay=None,
+  is_frozen=None,
+  dropout_keep_prob=None,
+  drop_path=None,
+  drop_path_steps=None,
 ):
   """Returns the function that builds a network.
 
@@ -129,6 +140,11 @@ def get_network_fn(
       None leaves the network's own.
     is_frozen: function of a batch normalization's scope ('InceptionV3/Conv2d_1a_3x3/BatchNorm');
       a layer for which it is true keeps its statistics and normalizes with them in training too.
+    dropout_keep_prob: share of the activations that every dropout keeps; None leaves the network's
+      own.
+    drop_path: share of the paths that are dropped in the last cell of a NASNet or PNASNet; None
+      leaves the network's own.
+    drop_path_steps: steps over which that share is reached; None leaves the network's own.
 
   Returns:
     A function (images float32 [b, h, w, c], **arguments of the network) -> (logits, end points).
@@ -136,10 +152,16 @@ def get_network_fn(
     the argument `global_pool` gets it as True for images of any other size.
 
   Raises:
-    UserError: for an unknown name.
+    UserError: for an unknown name, or a network without what is to be set.
   """
-  if name not in networks_map:
-    raise unknown('model_name', name, networks_map)
+  info = net_info(name)
+  if dropout_keep_prob is not None and not info.has_dropout:
+    raise UserError(f'--dropout_keep_prob: {name} has no dropout; leave it out.')
+  if drop_path is not None and not info.has_drop_path:
+    raise UserError(
+      f'--drop_path: {name} has none, only the NASNets and PNASNets do; leave it out.'
+    )
+  keep_path = None if drop_path is None else 1.0 - drop_path
   network = networks_map[name]
   size = network.default_image_size
   pools_globally = 'global_pool' in inspect.signature(network).parameters
@@ -151,6 +173,12 @@ def get_network_fn(
     with (
       slim.arg_scope(arg_scopes_map[name](weight_decay=weight_decay)),
       slim.arg_scope([batch_norm], is_frozen=is_frozen, decay_override=batch_norm_decay),
+      slim.arg_scope([dropout], keep_prob_override=dropout_keep_prob),
+      slim.arg_scope(
+        [nasnet_layers.build_layers],
+        drop_path_keep_prob=keep_path,
+        drop_path_steps=drop_path_steps,
+      ),
     ):
       return network(images, num_classes=num_classes, is_training=is_training, **kwargs)
 

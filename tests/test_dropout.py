@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from nets import nets_factory
-from nets.dropout import dropout
+from nets.dropout import BATCH_NUMBER, dropout
 from preprocessing import preprocessing_factory
 from slim_compat import slim, tf
+from slim_errors import UserError
 
 _STATEFUL = {'RandomUniform', 'RandomUniformInt', 'RandomStandardNormal', 'TruncatedNormal'}
 _STATEFUL |= {'Multinomial', 'RandomGamma', 'RandomShuffle'}
@@ -108,3 +109,51 @@ def test_preprocessing_draws_by_its_seed_alone(name):
     fn = preprocessing_factory.get_preprocessing(name, is_training=True)
     fn(tf.zeros([50, 60, 3], tf.uint8), 32, 32, seed=tf.constant([0, 1], tf.int64))
     assert _stateful_operations(graph) == []
+
+
+@pytest.mark.parametrize(('keep_prob', 'is_random'), [(None, True), (1.0, False), (0.3, True)])
+@pytest.mark.parametrize('name', ['lenet', 'cifarnet', 'mobilenet_v1_025', 'mobilenet_v2_035'])
+def test_what_every_dropout_of_a_net_keeps(name, keep_prob, is_random):
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.set_random_seed(0)
+    step = tf.train.get_or_create_global_step()
+    images = tf.constant(np.random.default_rng(0).normal(size=[4, 32, 32, 3]), tf.float32)
+    network_fn = nets_factory.get_network_fn(name, 7, is_training=True, dropout_keep_prob=keep_prob)
+    logits, _ = network_fn(images)
+    session.run(tf.global_variables_initializer())
+    seen = []
+    for number in (1, 200):
+      step.load(number, session)
+      seen.append(session.run(logits))
+    # mobilenet_v1 keeps 999 of 1000 by itself
+    is_sure = keep_prob is not None or name != 'mobilenet_v1_025'
+    assert not is_sure or is_random != np.allclose(seen[0], seen[1], rtol=1e-5)
+
+
+def test_batches_of_one_step_have_masks_of_their_own():
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.set_random_seed(3)
+    tf.train.get_or_create_global_step()
+    number = tf.placeholder(tf.int64, [])
+    tf.add_to_collection(BATCH_NUMBER, number)
+    mask = dropout(tf.ones([4, 100]), scope='a')
+    session.run(tf.global_variables_initializer())
+    masks = [session.run(mask, {number: n}) for n in (5, 6)]
+  assert np.array_equal(masks[0], _masks(['a'], steps=[5])['a'][0])
+  assert not np.array_equal(*masks)
+
+
+@pytest.mark.parametrize(
+  ('name', 'settings', 'words'),
+  [
+    (
+      'resnet_v1_50',
+      {'dropout_keep_prob': 0.5},
+      'resnet_v1_50 has no dropout',
+    ),
+    ('lenet', {'drop_path': 0.1}, '--drop_path: lenet has none'),
+  ],
+)
+def test_a_net_without_what_is_set(name, settings, words):
+  with pytest.raises(UserError, match=words):
+    nets_factory.get_network_fn(name, 3, **settings)

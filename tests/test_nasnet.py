@@ -6,7 +6,7 @@ The networks here have few cells; tests/test_nets.py compares the whole ones wit
 import numpy as np
 import pytest
 
-from nets import nasnet, nasnet_utils, pnasnet
+from nets import nasnet, nasnet_utils, nets_factory, pnasnet
 from slim_compat import slim, tf
 
 NUM_CLASSES = 10
@@ -207,6 +207,28 @@ def test_paths_are_dropped_in_training(is_training, current_step, reads_global_s
   assert any(op.type == 'Floor' for op in graph.get_operations()) == is_training
   assert ('AuxLogits' in end_points) == is_training
   assert (tf.train.get_global_step() is not None) == reads_global_step
+
+
+@pytest.mark.parametrize(
+  ('settings', 'step', 'kept'),
+  [
+    ({}, 468750, 0.8),  # the net's own: 0.6 after 937500 steps
+    ({'drop_path': 0.5, 'drop_path_steps': 10}, 5, 0.75),
+    ({'drop_path': 0.5, 'drop_path_steps': 10}, 20, 0.5),
+    ({'drop_path': 0.0, 'drop_path_steps': 10}, 20, None),
+  ],
+)
+def test_how_many_paths_the_last_cell_drops(settings, step, kept, monkeypatch):
+  asked = []
+  monkeypatch.setattr(nasnet_utils, 'drop_path', lambda net, keep: asked.append(keep) or net)
+  config = small(nasnet.cifar_config(), drop_path_keep_prob=0.6)
+  network_fn = nets_factory.get_network_fn('nasnet_cifar', 3, is_training=True, **settings)
+  network_fn(tf.zeros([2, 32, 32, 3]), config=config, current_step=tf.constant(step))
+  if kept is None:
+    assert not asked
+  else:
+    with tf.Session() as session:
+      assert session.run(asked[-1]) == pytest.approx(kept)
 
 
 def test_configuration_stays_as_it_was():

@@ -1,0 +1,81 @@
+"""How much the images of each class count in the loss."""
+
+import math
+import os
+
+from datasets import labels, manifest
+from slim_errors import UserError, unknown
+
+
+def parse(text):
+  """Returns {class name: weight} of `--class_weights=name:weight,...`, {} for none and auto.
+
+  Raises:
+    UserError: it is neither of these.
+  """
+  if text in ('none', 'auto'):
+    return {}
+  weights = {}
+  for item in text.split(','):
+    name, _, number = item.strip().rpartition(':')
+    try:
+      weights[name] = float(number)
+    except ValueError:
+      weights[name] = math.nan
+    if not name or not 0 <= weights[name] < math.inf:
+      raise UserError(
+        f'--class_weights: {item!r} is no class with a weight of 0 or more: give none, auto or '
+        'name:weight,... with the names of label.txt.'
+      )
+  return weights
+
+
+def of_classes(options, dataset):
+  """Returns the weights of all classes in the order of their numbers, or None when all count alike.
+
+  Args:
+    options: options.TrainingOptions.
+    dataset: slim.dataset.Dataset of the split to train on.
+
+  Raises:
+    UserError: a class is unknown, or `auto` cannot know how many images the classes have.
+  """
+  if options.class_weights == 'none':
+    return None
+  names = labels.class_names(dataset, options.labels_offset)
+  if options.class_weights == 'auto':
+    counts = _counts(options)
+    return _balancing([counts.get(name, 0) for name in names])
+  given = {labels.normalized(n): w for n, w in parse(options.class_weights).items()}
+  for name in given:
+    if name not in names:
+      raise unknown('class in --class_weights', name, names)
+  weights = [given.get(name, 1.0) for name in names]
+  if not any(weights):
+    raise UserError('--class_weights: every class has the weight 0, so there is nothing to learn.')
+  return weights
+
+
+def _balancing(counts):
+  """Weights by which all classes count alike, while the mean over the images is 1."""
+  present = sum(count > 0 for count in counts)
+  return [sum(counts) / (present * count) if count else 1.0 for count in counts]
+
+
+def _counts(options):
+  """Returns {class name: images in the split}."""
+  found = manifest.read_manifest(options.dataset_dir)
+  if found is None:
+    path = os.path.join(options.dataset_dir, manifest.MANIFEST_FILE)
+    raise UserError(
+      f'--class_weights=auto counts the images of every class by {path}, which does not exist: '
+      'convert the data set with data_convert.py, or give the weights as name:weight,...'
+    )
+  return found['splits'][options.dataset_split_name]['images_per_class']
+
+
+def table(options, dataset, weights):
+  """Returns in one line which class counts how much."""
+  names = labels.class_names(dataset, options.labels_offset)
+  pairs = (f'{name} {weight:.3g}' for name, weight in zip(names, weights, strict=True))
+  return f'Weights of the classes: {", ".join(pairs)}'
