@@ -9,8 +9,6 @@ import typing
 from nets.dropout import BATCH_NUMBER
 from slim_compat import tf
 
-_BATCH_IN_STEP = 'batch_in_step'
-
 
 class Step(typing.NamedTuple):
   """What becomes of the batches of a step."""
@@ -27,16 +25,21 @@ def number_batches(global_step, num_batches):
   Args:
     global_step: int64 scalar variable, the number of the step.
     num_batches: batches a step.
+
+  Returns:
+    int64 scalar variable: how many batches of the step have been added.
   """
-  in_step = _local_variable(_BATCH_IN_STEP, [], tf.int64)
+  in_step = _local_variable('batch_in_step', [], tf.int64)
   tf.add_to_collection(BATCH_NUMBER, global_step * num_batches + in_step)
+  return in_step
 
 
-def step_of(num_batches, loss, gradients, updates):
+def step_of(num_batches, in_step, loss, gradients, updates):
   """Sums up the batches of a step.
 
   Args:
     num_batches: batches a step.
+    in_step: variable of `number_batches`.
     loss: float32 scalar tensor of one batch.
     gradients: [(gradient, variable)] of one batch; None where a variable has none.
     updates: operations that each batch comes with.
@@ -46,7 +49,6 @@ def step_of(num_batches, loss, gradients, updates):
   """
   values = [loss, *(gradient for gradient, _ in gradients if gradient is not None)]
   sums = [_local_variable(f'sum_over_batches_{i}', v.shape, v.dtype) for i, v in enumerate(values)]
-  (in_step,) = (v for v in tf.local_variables() if v.op.name == _BATCH_IN_STEP)
   added = [tf.assign_add(total, value).op for total, value in zip(sums, values, strict=True)]
   with tf.control_dependencies(added):
     add = tf.group(tf.assign_add(in_step, 1).op, *updates)

@@ -74,8 +74,9 @@ def _counts(options):
   return found['splits'][options.dataset_split_name]['images_per_class']
 
 
-def table(options, dataset, weights):
-  """Returns in one line which class counts how much."""
+def table(options, dataset):
+  """Returns in one line which class counts how much; for weights other than none."""
   names = labels.class_names(dataset, options.labels_offset)
+  weights = of_classes(options, dataset)
   pairs = (f'{name} {weight:.3g}' for name, weight in zip(names, weights, strict=True))
   return f'Weights of the classes: {", ".join(pairs)}'

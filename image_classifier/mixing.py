@@ -62,9 +62,8 @@ def _own_share(options, shape):
     return _cutmix(shape, options.cutmix_alpha)
   # With both, every image takes one of them, as often the one as the other.
   is_mixup = _uniform('which', [shape[0], 1, 1, 1]) < 0.5
-  cutmix = _cutmix(shape, options.cutmix_alpha)
-  mixup = tf.broadcast_to(_mixup(shape, options.mixup_alpha), cutmix.shape)
-  return tf.where(tf.broadcast_to(is_mixup, cutmix.shape), mixup, cutmix)
+  mixup, cutmix = _mixup(shape, options.mixup_alpha), _cutmix(shape, options.cutmix_alpha)
+  return tf.where_v2(is_mixup, mixup, cutmix)
 
 
 def _mixup(shape, alpha):
@@ -89,7 +88,7 @@ def _erased(shape, probability):
   sides = tf.minimum(tf.stack([tf.sqrt(area * aspect), tf.sqrt(area / aspect)]), 1.0)
   begin = _uniform('place', [2, *size]) * (1 - sides)
   is_erased = _uniform('is erased', size) < probability
-  return tf.where(is_erased, 1.0, 0.0)[:, None, None, None] * _boxes(begin, begin + sides, shape)
+  return tf.cast(is_erased, tf.float32)[:, None, None, None] * _boxes(begin, begin + sides, shape)
 
 
 def _boxes(begin, end, shape):

@@ -10,6 +10,7 @@ import tempfile
 from datasets import dataset_factory, labels
 from image_classifier import (
   checkpoints,
+  class_weights,
   inputs,
   optimization,
   run_length,
@@ -258,6 +259,8 @@ def _announce(options, dataset, net, graph, restored):
     f'{options.dataset_dir}, split {options.dataset_split_name}'
   )
   print(labels.describe_base(dataset, options.labels_offset))
+  if options.class_weights != 'none':
+    print(class_weights.table(options, dataset))
   print(
     warm_start.table(
       net.variables,

@@ -3,10 +3,13 @@
 import typing
 
 from image_classifier import (
+  accumulation,
+  class_weights,
   clips,
   folding,
   frozen_part,
   inputs,
+  mixing,
   optimization,
   run_length,
   schedules,
@@ -36,13 +39,14 @@ class Net(typing.NamedTuple):
   """A net in its training form on the batches of a run, before anything is trained."""
 
   images: typing.Any  # float32 [b, h, w, c]
-  labels: typing.Any  # int64 [b]
+  labels: typing.Any  # float32 [b, classes], the shares of the classes
   filenames: typing.Any  # string [b]
   initializer: typing.Any  # starts the inputs
   logits: typing.Any  # float32 [b, classes]
   end_points: dict  # name -> tensor
   num_classes: int
   variables: list  # all of the net
+  batch_in_step: typing.Any = None  # int64 scalar variable, where a step has several batches
 
 
 class TrainingGraph(typing.NamedTuple):
@@ -53,6 +57,7 @@ class TrainingGraph(typing.NamedTuple):
   filenames: typing.Any  # string [batch size], of the batch
   learning_rate: typing.Any  # float32 scalar
   elapsed_seconds: typing.Any  # variable of a run that is bounded by time, else None
+  add_batch: typing.Any  # operation for all batches of a step but the last, None where it has one
   num_batches: typing.Any  # int64 scalar: how many batches this process has read
   is_finite: typing.Any  # bool scalar: whether every variable is a number
   scalar_summaries: typing.Any  # serialized, cheap
@@ -77,9 +82,15 @@ def build_net(options, dataset, image_size, first_step=0):
   Returns:
     Net.
   """
-  tf.train.get_or_create_global_step()  # before the net, whose dropout follows it
+  global_step = tf.train.get_or_create_global_step()  # before the net, whose dropout follows it
+  in_step = None
+  if options.accumulate_steps > 1:
+    in_step = accumulation.number_batches(global_step, options.accumulate_steps)
   num_classes = dataset.num_classes - options.labels_offset
   images, labels, filenames, initializer = _batches(options, dataset, image_size, first_step)
+  labels = slim.one_hot_encoding(labels, num_classes)
+  if mixing.is_on(options):
+    images, labels = mixing.mixed(options, images, labels)
   network_fn = nets_factory.get_network_fn(
     options.model_name,
     num_classes=num_classes,
@@ -87,10 +98,16 @@ def build_net(options, dataset, image_size, first_step=0):
     is_training=True,
     batch_norm_decay=batch_norm_decay(options),
     is_frozen=keeps_statistics(options),
+    dropout_keep_prob=options.dropout_keep_prob,
+    drop_path=options.drop_path,
+    # A run of unknown length drops from its second step on.
+    drop_path_steps=None if options.drop_path is None else options.max_number_of_steps or 1,
   )
   logits, end_points = network_fn(clips.as_input(images, options.model_name))
   variables = slim.get_model_variables()
-  return Net(images, labels, filenames, initializer, logits, end_points, num_classes, variables)
+  return Net(
+    *(images, labels, filenames, initializer, logits, end_points, num_classes, variables, in_step)
+  )
 
 
 def build(options, dataset, net, checkpoint=None, given=()):
@@ -114,7 +131,8 @@ def build(options, dataset, net, checkpoint=None, given=()):
   statistics = _statistics(options, left_out)
   changing = {v.op.name for v in trained} | {update.inputs[0].op.name for update in statistics}
   net, part, described = _freeze(net, left_out, checkpoint, set(given) - changing)
-  classification_loss = _classification_loss(net, options, left_out)
+  of_classes = class_weights.of_classes(options, dataset)
+  classification_loss = _classification_loss(net, options, left_out, of_classes)
   regularization_loss, start_regularization = _regularization_loss(trained)
   total_loss = tf.add(classification_loss, regularization_loss, name='total_loss')
 
@@ -122,15 +140,24 @@ def build(options, dataset, net, checkpoint=None, given=()):
   rate = schedules.learning_rate(options, dataset.num_samples, global_step, elapsed)
   optimizers = optimization.optimizers(options, rate, trained)
   gradients = optimization.compute_gradients(optimizers, total_loss)
+  num_batches, count_batch = _batch_counter(net.labels)
+  updates, step = [*statistics, count_batch], None
+  if options.accumulate_steps > 1:
+    step = accumulation.step_of(
+      options.accumulate_steps, net.batch_in_step, total_loss, gradients, updates
+    )
+    total_loss, gradients = step.loss, step.gradients
   gradient_norm = tf.global_norm([gradient for gradient, _ in gradients])
   # The loss counts the weights as they were: without the order it is by chance those of after.
   with tf.control_dependencies([total_loss, gradient_norm]):
     update = optimization.apply_gradients(
       options, optimizers, gradients, gradient_norm, global_step
     )
-  num_batches, count_batch = _batch_counter(net.labels)
+  if step:
+    with tf.control_dependencies([update]):
+      updates.append(accumulation.reset(step))
   updates, start_averages = _with_averages(
-    options, global_step, [update, *statistics, count_batch], net.variables, changing
+    options, global_step, [update, *updates], net.variables, changing
   )
   with tf.control_dependencies(updates):
     train_op = tf.identity(total_loss, name='train_op')
@@ -146,6 +173,7 @@ def build(options, dataset, net, checkpoint=None, given=()):
     filenames=net.filenames,
     learning_rate=rate,
     elapsed_seconds=elapsed,
+    add_batch=step and step.add,
     num_batches=num_batches,
     is_finite=tf.reduce_all(
       [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.is_floating]
@@ -157,7 +185,11 @@ def build(options, dataset, net, checkpoint=None, given=()):
       [v for v in net.variables if v.op.name not in part.variables],
     ),
     initializer=tf.group(
-      net.initializer, num_batches.initializer, start_regularization, start_averages
+      net.initializer,
+      num_batches.initializer,
+      start_regularization,
+      start_averages,
+      *(variable.initializer for variable in (step.sums if step else ())),
     ),
     trained={v.op.name for v in trained},
     update_scopes={update.inputs[0].op.name.rsplit('/', 1)[0] for update in statistics},
@@ -212,7 +244,7 @@ def _batches(options, dataset, image_size, first_step):
       num_readers=options.num_readers,
       num_threads=options.num_preprocessing_threads,
       seed=options.seed,
-      start_step=first_step,
+      start_step=first_step * options.accumulate_steps,
     )
 
 
@@ -307,18 +339,25 @@ def _computed(end_points, part, features):
   }
 
 
-def _classification_loss(net, options, left_out):
-  """Sum of the cross-entropies of the head and, weighted, of the auxiliary head."""
-  one_hot = slim.one_hot_encoding(net.labels, net.num_classes)
+def _classification_loss(net, options, left_out, of_classes):
+  """Sum of the cross-entropies of the head and, weighted, of the auxiliary head.
+
+  Each image counts by `of_classes`, the weights of the classes, unless that is None.
+  """
+  weights = 1.0
+  if of_classes is not None:
+    weights = tf.reduce_sum(net.labels * tf.constant(of_classes, tf.float32), axis=1)
   if _AUXILIARY in net.end_points and not left_out:
     tf.losses.softmax_cross_entropy(
-      one_hot,
+      net.labels,
       net.end_points[_AUXILIARY],
-      weights=_AUXILIARY_LOSS_WEIGHT,
+      weights=_AUXILIARY_LOSS_WEIGHT * weights,
       label_smoothing=options.label_smoothing,
       scope='aux_loss',
     )
-  tf.losses.softmax_cross_entropy(one_hot, net.logits, label_smoothing=options.label_smoothing)
+  tf.losses.softmax_cross_entropy(
+    net.labels, net.logits, weights, label_smoothing=options.label_smoothing
+  )
   return tf.add_n(tf.losses.get_losses(), name='clone_loss')
 
 

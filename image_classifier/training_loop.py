@@ -94,6 +94,9 @@ class Loop:
     }
     # A step of a cached head takes a millisecond, of which session.run would take a part to itself.
     self._usual_step = session.make_callable(self._fetches)
+    self._num_batches = 0  # that have been used
+    if graph.add_batch is not None:
+      self._add_batch = session.make_callable([graph.filenames, graph.add_batch])
 
   def run(self):
     """Steps until the last step or a signal, then saves; returns the Result.
@@ -104,7 +107,8 @@ class Loop:
       tf.errors.OpError: when a batch cannot be made; what was learnt is saved.
     """
     options, loss, last_step = self._options, None, self._options.max_number_of_steps
-    progress = Progress(self._step, last_step, options.batch_size, options.log_every_n_steps)
+    images = options.batch_size * options.accumulate_steps
+    progress = Progress(self._step, last_step, images, options.log_every_n_steps)
     with (
       contextlib.closing(self._events),
       contextlib.closing(progress),
@@ -139,7 +143,11 @@ class Loop:
     last_step = self._options.max_number_of_steps
     is_edge = self._step in (self._first_step, (last_step or 0) - 1)
     has_scalars = self._scalars.is_over() or (is_edge and self._options.save_summaries_secs)
+    filenames = []
     try:
+      for _ in range(self._options.accumulate_steps - 1):
+        filenames += list(self._add_batch()[0])
+        self._num_batches += 1
       if self._details.is_over():
         details = {'details': self._graph.detail_summaries}
         values = self._session.run({**self._fetches, **details})
@@ -147,12 +155,14 @@ class Loop:
         values = self._usual_step()
     except tf.errors.OpError as error:
       # Without a batch nothing has changed; any other fault may have left half an update.
-      if _INPUT.search(error.message) and self._step > self._saved_step:
+      is_unchanged = _INPUT.search(error.message) and not filenames
+      if is_unchanged and self._step > self._saved_step:
         self._write_checkpoint()
       raise
+    self._num_batches += 1
     if not has_scalars:
       del values['scalars']
-    filenames = values.pop('filenames')
+    filenames += list(values.pop('filenames'))
     figures = {n: float(values.pop(n)) for n in ('loss', 'learning_rate', 'gradient_norm')}
     step = self._step + 1
     if not all(map(math.isfinite, figures.values())):
@@ -174,7 +184,7 @@ class Loop:
       num_batches = self._session.run(self._graph.num_batches, options=options)
     except tf.errors.OpError:  # the session is busy
       num_batches = None
-    if num_batches == step - self._first_step:
+    if num_batches == self._num_batches:
       return f'step {step + 1} waits for its batch to be read from {self._options.dataset_dir}'
     return f'step {step + 1} is being computed'
 

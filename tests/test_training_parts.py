@@ -1,0 +1,136 @@
+"""The parts of a training run together: accumulation, optimizers, mixing, weights of classes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from image_classifier import optimization, training
+from image_classifier.options import TrainingOptions
+from slim_compat import tf
+
+_SGD = {'optimizer': 'sgd', 'learning_rate': 0.01, 'learning_rate_decay_type': 'fixed'}
+_SMALL = {'model_name': 'lenet', 'train_image_size': 12, 'batch_size': 5}
+_BATCH_NORM = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'batch_size': 4}
+
+
+def _train(dataset_dir, train_dir, **settings):
+  settings = {**_SMALL, 'max_number_of_steps': 3, 'save_summaries_secs': 0, **settings}
+  options = TrainingOptions(train_dir=str(train_dir), dataset_dir=str(dataset_dir), **settings)
+  return training.train(options)
+
+
+def _values(train_dir):
+  reader = tf.train.load_checkpoint(str(train_dir))
+  return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def test_two_batches_a_step_are_one_of_twice_the_size(tiny_dataset, tmp_path):
+  settings = {**_SGD, 'dropout_keep_prob': 1.0}
+  settings |= {'learning_rate_decay_type': 'exponential', 'num_epochs_per_decay': 0.67}
+  sizes = {'once': (10, 1), 'twice': (5, 2)}
+  for name, (batch_size, accumulate_steps) in sizes.items():
+    sizes[name] = _train(
+      *(tiny_dataset, tmp_path / name),
+      batch_size=batch_size,
+      accumulate_steps=accumulate_steps,
+      **settings,
+    )
+  assert sizes['once'].step == sizes['twice'].step == 3
+  assert sizes['once'].loss == pytest.approx(sizes['twice'].loss, rel=1e-5)
+  once, twice = (_values(tmp_path / name) for name in sizes)
+  assert once.keys() == twice.keys()  # the sums are in no checkpoint
+  for name in once:
+    np.testing.assert_allclose(once[name], twice[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+_PARTS = {
+  'optimizer': 'adamw',
+  'learning_rate': 0.001,
+  'learning_rate_decay_type': 'cosine',
+  'num_epochs_per_decay': 3.0,  # as long whether the run is interrupted or not
+  'warmup_steps': 2,
+  'clip_gradient_norm': 1.0,
+  'layer_decay': 0.9,
+  'head_lr_multiplier': 2.0,
+  'moving_average_decay': 0.9,
+  'mixup_alpha': 0.4,
+  'cutmix_alpha': 1.0,
+  'random_erasing': 0.3,
+  'dropout_keep_prob': 0.7,
+  'class_weights': 'forest:2',
+  'batch_norm_decay': 0.9,
+}
+
+
+@pytest.mark.parametrize('accumulate_steps', [1, 3])
+def test_an_interrupted_run_with_all_parts_ends_the_same(accumulate_steps, tiny_dataset, tmp_path):
+  settings = {**_BATCH_NORM, **_PARTS, 'accumulate_steps': accumulate_steps}
+  _train(tiny_dataset, tmp_path / 'whole', max_number_of_steps=4, **settings)
+  for steps in (1, 3, 4):
+    _train(tiny_dataset, tmp_path / 'parts', max_number_of_steps=steps, **settings)
+  whole, parts = _values(tmp_path / 'whole'), _values(tmp_path / 'parts')
+  assert whole.keys() == parts.keys()
+  assert [name for name in whole if whole[name].tobytes() != parts[name].tobytes()] == []
+
+
+@pytest.mark.parametrize('optimizer', optimization.OPTIMIZERS)
+def test_slots_are_of_what_is_trained_alone(optimizer, tiny_dataset, tmp_path):
+  settings = {'optimizer': optimizer, 'trainable_scopes': 'LeNet/fc3,LeNet/fc4'}
+  _train(tiny_dataset, tmp_path, max_number_of_steps=1, layer_decay=0.5, **settings)
+  net = ('LeNet/conv1', 'LeNet/conv2')
+  frozen = {name for name in _values(tmp_path) if name.startswith(net)}
+  assert frozen == {f'{scope}/{kind}' for scope in net for kind in ('weights', 'biases')}
+
+
+@pytest.mark.parametrize(
+  'changed',
+  [
+    {'mixup_alpha': 1.0},
+    {'cutmix_alpha': 1.0},
+    {'random_erasing': 1.0},
+    {'dropout_keep_prob': 0.1},
+    {'class_weights': 'forest:9'},
+    {'accumulate_steps': 2},
+  ],
+  ids=lambda changed: next(iter(changed)),
+)
+def test_each_part_changes_the_loss_of_the_first_step(changed, tiny_dataset, tmp_path):
+  usual, other = (
+    _train(tiny_dataset, tmp_path / str(i), max_number_of_steps=1, **settings).loss
+    for i, settings in enumerate(({}, changed))
+  )
+  assert abs(usual - other) > 1e-4
+
+
+def test_a_heavy_class_is_learnt_first(tiny_dataset, tmp_path, capsys):
+  """With weights of 0 for all others every picture soon is of the one that is left."""
+  weights = 'forest:3,sea ice:0,城市:0'
+  settings = {'optimizer': 'adam', 'opt_epsilon': 1e-8, 'learning_rate': 0.01}
+  result = _train(tiny_dataset, tmp_path, max_number_of_steps=15, class_weights=weights, **settings)
+  assert result.loss < 0.3  # of batches with all classes
+  assert 'Weights of the classes: forest 3, sea ice 0, 城市 0' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  'parts',
+  [
+    {'optimizer': 'adamw', 'learning_rate': 0.005, 'learning_rate_decay_type': 'one_cycle'},
+    {'optimizer': 'lamb', 'learning_rate': 0.02, 'learning_rate_decay_type': 'cosine'},
+    {'optimizer': 'nesterov', 'learning_rate': 0.02, 'clip_gradient_norm': 1.0},
+    {'optimizer': 'adamw', 'learning_rate': 0.005, 'accumulate_steps': 2, 'batch_size': 5},
+  ],
+  ids=lambda parts: '-'.join([parts['optimizer'], *(['accumulated'] * ('batch_size' in parts))]),
+)
+def test_parts_learn(parts, tiny_dataset, tmp_path):
+  settings = {'batch_size': 10, 'train_image_size': 28, 'max_number_of_steps': 90, **parts}
+  assert _train(tiny_dataset, tmp_path, **settings).loss < 0.5  # ln 3 = 1.1 is chance
+
+
+def test_the_learning_rate_of_a_run_of_epochs(tiny_dataset, tmp_path):
+  settings = {'learning_rate_decay_type': 'cosine', 'learning_rate': 0.01, 'max_epochs': 1.0}
+  _train(tiny_dataset, tmp_path, max_number_of_steps=None, log_every_n_steps=1, **settings)
+  lines = (tmp_path / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  rates = [json.loads(line)['learning_rate'] for line in lines]
+  expected = [0.005 * (1 + np.cos(np.pi * step / 6)) for step in range(6)]
+  np.testing.assert_allclose(rates, expected, rtol=1e-5)
