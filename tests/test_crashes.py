@@ -227,6 +227,8 @@ _EVERYTHING = {
   'learning_rate_decay_type': 'cosine',
   'layer_decay': 0.8,
   'clip_gradient_norm': 1.0,
+  'mixup_alpha': 0.4,
+  'accumulate_steps': 2,
 }
 
 
