@@ -66,8 +66,8 @@ _PARTS = {
 @pytest.mark.parametrize('accumulate_steps', [1, 3])
 def test_an_interrupted_run_with_all_parts_ends_the_same(accumulate_steps, tiny_dataset, tmp_path):
   settings = {**_BATCH_NORM, **_PARTS, 'accumulate_steps': accumulate_steps}
-  _train(tiny_dataset, tmp_path / 'whole', max_number_of_steps=4, **settings)
-  for steps in (1, 3, 4):
+  _train(tiny_dataset, tmp_path / 'whole', max_number_of_steps=3, **settings)
+  for steps in (1, 3):
     _train(tiny_dataset, tmp_path / 'parts', max_number_of_steps=steps, **settings)
   whole, parts = _values(tmp_path / 'whole'), _values(tmp_path / 'parts')
   assert whole.keys() == parts.keys()
