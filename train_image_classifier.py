@@ -37,6 +37,12 @@ _data.integer(
   'Batches a step: their gradients are averaged, as if the batch were so many times larger; batch '
   'norm sees each by itself.',
 )
+_data.boolean(
+  'balanced_sampling',
+  DEFAULTS.balanced_sampling,
+  'As many images of every class in an epoch, which stays as long: those of small classes come '
+  'several times.',
+)
 _data.integer('train_image_size', None, "Height and width in pixels; None is the net's own.")
 _data.boolean('use_grayscale', False, 'Turn the images gray and train on one channel.')
 _data.string('preprocessing_name', None, "Preprocessing by name; None is the net's own.")

@@ -5,6 +5,7 @@ from slim_compat import tf
 # Which images of a class come once more or less often differs from epoch to epoch: by the golden
 # ratio, whose multiples fill [0, 1) evenly.
 _SHIFT = 0.6180339887498949
+_as_it_is = tf.autograph.experimental.do_not_convert
 
 
 def images_per_class(class_counts):
@@ -37,6 +38,7 @@ def balanced(records, epoch, label_of, class_counts):
   rates = [images_per_class(class_counts) / max(count, 1) for count in class_counts]
   shift = tf.math.floormod(tf.cast(epoch, tf.float64) * _SHIFT, 1.0)
 
+  @_as_it_is
   def count(seen, record):
     """Says how often a record comes; `seen` counts those of its class before it."""
     label = label_of(record)
@@ -45,5 +47,8 @@ def balanced(records, epoch, label_of, class_counts):
     seen += tf.one_hot(label, len(rates), dtype=tf.float64)
     return seen, (record, tf.cast(after - before, tf.int64))
 
-  counted = records.scan(tf.zeros([len(rates)], tf.float64), count)
-  return counted.flat_map(lambda record, times: tf.data.Dataset.from_tensors(record).repeat(times))
+  @_as_it_is
+  def repeat(record, times):
+    return tf.data.Dataset.from_tensors(record).repeat(times)
+
+  return records.scan(tf.zeros([len(rates)], tf.float64), count).flat_map(repeat)

@@ -44,8 +44,7 @@ def of_classes(options, dataset):
     return None
   names = labels.class_names(dataset, options.labels_offset)
   if options.class_weights == 'auto':
-    counts = _counts(options)
-    return _balancing([counts.get(name, 0) for name in names])
+    return _balancing(class_counts(options, dataset))
   given = {labels.normalized(n): w for n, w in parse(options.class_weights).items()}
   for name in given:
     if name not in names:
@@ -62,16 +61,22 @@ def _balancing(counts):
   return [sum(counts) / (present * count) if count else 1.0 for count in counts]
 
 
-def _counts(options):
-  """Returns {class name: images in the split}."""
+def class_counts(options, dataset):
+  """Returns how many images of every class the split has, in the order of their numbers.
+
+  Raises:
+    UserError: nothing says so.
+  """
   found = manifest.read_manifest(options.dataset_dir)
   if found is None:
     path = os.path.join(options.dataset_dir, manifest.MANIFEST_FILE)
     raise UserError(
-      f'--class_weights=auto counts the images of every class by {path}, which does not exist: '
-      'convert the data set with data_convert.py, or give the weights as name:weight,...'
+      f'--class_weights=auto and --balanced_sampling take the images of every class from {path}, '
+      'which does not exist: convert the data set with data_convert.py.'
     )
-  return found['splits'][options.dataset_split_name]['images_per_class']
+  counts = found['splits'][options.dataset_split_name]['images_per_class']
+  names = labels.class_names(dataset, options.labels_offset)
+  return [counts.get(name, 0) for name in names]
 
 
 def table(options, dataset):

@@ -2,6 +2,7 @@
 
 import os
 
+from image_classifier import balancing
 from slim_compat import tf
 from slim_errors import RunError, UserError
 
@@ -22,6 +23,7 @@ def training_batches(
   num_threads=4,
   seed=0,
   start_step=0,
+  class_counts=None,
 ):
   """Endless shuffled batches of a split, starting where a run of `start_step` steps left off.
 
@@ -39,6 +41,8 @@ def training_batches(
     num_threads: images decoded and preprocessed at the same time.
     seed: whole number that decides order and augmentation.
     start_step: batches to leave out from the beginning.
+    class_counts: images of every class in the split, for epochs with as many of each class; None
+      for epochs with every image once.
 
   Returns:
     images: float32 tensor [batch_size, image_size, image_size, channels].
@@ -48,12 +52,20 @@ def training_batches(
   """
   view_of = view_function(dataset, preprocessing_fn, image_size, labels_offset)
   files = shards(dataset)
-  buffer_size = _shuffle_buffer(files, dataset.num_samples)
-  first_epoch, skipped = divmod(start_step * batch_size, dataset.num_samples)
+  epoch_size = balancing.epoch_size(class_counts) if class_counts else dataset.num_samples
+  buffer_size = _shuffle_buffer(files, epoch_size)
+  first_epoch, skipped = divmod(start_step * batch_size, epoch_size)
+
+  @as_it_is
+  def class_of(record):
+    (label,) = dataset.decoder.decode(record, ['label'])
+    return _class_of(label, dataset.num_classes, labels_offset)
 
   @as_it_is
   def epoch_records(epoch):
     records = tf.data.TFRecordDataset(files, num_parallel_reads=num_readers)
+    if class_counts:
+      records = balancing.balanced(records, epoch, class_of, class_counts)
     return records.shuffle(buffer_size, seed=seed + epoch, reshuffle_each_iteration=False)
 
   @as_it_is

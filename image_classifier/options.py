@@ -31,6 +31,7 @@ class TrainingOptions:
   max_minutes: float | None = None
   retry_on_nan: int = 0  # times
   batch_size: int = 32
+  balanced_sampling: bool = False
   accumulate_steps: int = 1  # batches an update of the weights
   seed: int = 0
   num_readers: int = 4

@@ -60,7 +60,7 @@ def run(options, *, num_steps, min_rate, max_rate):
     options = dataclasses.replace(options, train_dir=folder, retry_on_nan=0)
 
     def loop(options, graph, session, *unused):
-      return _Steps(graph, session, rates, stopped)
+      return _Steps(graph, session, rates, stopped, options.accumulate_steps)
 
     return training.train(options, loop=loop)
 
@@ -68,8 +68,9 @@ def run(options, *, num_steps, min_rate, max_rate):
 class _Steps:
   """Takes the steps of the test in place of a training_loop.Loop."""
 
-  def __init__(self, graph, session, rates, stopped):
+  def __init__(self, graph, session, rates, stopped, num_batches):
     self._graph, self._session, self._rates, self._stopped = graph, session, rates, stopped
+    self._num_batches = num_batches  # a step
 
   def run(self):
     """Returns the Curve."""
@@ -77,6 +78,8 @@ class _Steps:
     for step, rate in enumerate(self._rates, 1):
       if self._stopped:
         break
+      for _ in range(self._num_batches - 1):
+        self._session.run(self._graph.add_batch)
       loss = self._session.run(self._graph.train_op, {self._graph.learning_rate: rate})
       if not math.isfinite(loss):
         exploded = True

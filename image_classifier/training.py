@@ -283,12 +283,13 @@ def _announce(options, dataset, net, graph, restored):
 
 def _warn_of_unsettled_batch_norm(options, graph):
   steps, decay = options.max_number_of_steps, graph.slowest_decay
-  if steps and decay is not None and decay**steps > _UNSETTLED:
+  num_batches = (steps or 0) * options.accumulate_steps
+  if steps and decay is not None and decay**num_batches > _UNSETTLED:
     tf.logging.warning(
       'After %d steps batch norm keeps %.0f %% of the statistics it started with (decay %g): '
       'evaluation will look worse than training; train longer%s.',
       steps,
-      100 * decay**steps,
+      100 * decay**num_batches,
       decay,
       '' if options.batch_norm == 'auto' else ', or use --batch_norm=auto',
     )

@@ -221,10 +221,10 @@ def batch_norm_decay(options):
   """
   if options.batch_norm_decay is not None or options.batch_norm != 'auto':
     return options.batch_norm_decay
-  steps = options.max_number_of_steps
-  if not steps:
+  if not options.max_number_of_steps:
     return _MAX_BATCH_NORM_DECAY
-  fitted = 1 - _BATCH_NORM_TIME_CONSTANTS / steps
+  num_batches = options.max_number_of_steps * options.accumulate_steps
+  fitted = 1 - _BATCH_NORM_TIME_CONSTANTS / num_batches
   return min(_MAX_BATCH_NORM_DECAY, max(_MIN_BATCH_NORM_DECAY, fitted))
 
 
@@ -245,6 +245,9 @@ def _batches(options, dataset, image_size, first_step):
       num_threads=options.num_preprocessing_threads,
       seed=options.seed,
       start_step=first_step * options.accumulate_steps,
+      class_counts=class_weights.class_counts(options, dataset)
+      if options.balanced_sampling
+      else None,
     )
 
 

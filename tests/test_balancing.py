@@ -1,10 +1,15 @@
 """Balanced sampling: how often each image and each class comes."""
 
 import collections
+import shutil
 
 import pytest
+from conftest import TINY_CLASSES
 
-from image_classifier import balancing
+import data_convert
+from datasets import dataset_factory
+from image_classifier import balancing, class_weights, command, inputs
+from image_classifier.options import TrainingOptions
 from slim_compat import tf
 
 # Image i of class c is the record c * 100 + i.
@@ -47,3 +52,44 @@ def test_every_image_comes_as_often_as_others_of_its_class_in_the_long_run():
 def test_an_epoch_depends_on_its_number_alone():
   first, other, again = _epochs([20, 8, 2], [3, 4, 3])
   assert first == again and first != other
+
+
+@pytest.fixture(scope='module')
+def uneven_dataset(tiny_images, tmp_path_factory):
+  """Records of 10, 4 and 2 images to train on."""
+  folder = tmp_path_factory.mktemp('uneven')
+  shutil.copytree(tiny_images, folder / 'images')
+  for name, count in zip(TINY_CLASSES[1:], (4, 2), strict=True):
+    for path in sorted((folder / 'images' / 'train' / name).iterdir())[count:]:
+      path.unlink()
+  argv = ['data_convert', '-t', str(folder / 'images'), '--output_dir', str(folder / 'records')]
+  assert command.run('', data_convert.FLAGS, data_convert.main, argv) == 0
+  return folder / 'records'
+
+
+def _files(folder, num_batches, start_step=0):
+  """(label, file) of every image of some batches of six."""
+  dataset = dataset_factory.get_dataset(None, 'train', str(folder))
+  options = TrainingOptions(dataset_dir=str(folder))
+  with tf.Graph().as_default(), tf.Session() as session:
+    *_, labels, filenames, initializer = inputs.training_batches(
+      dataset,
+      lambda image, height, width, seed: tf.zeros([height, width, 3]),
+      *(6, 4),
+      start_step=start_step,
+      class_counts=class_weights.class_counts(options, dataset),
+    )
+    session.run(initializer)
+    batches = [session.run([labels, filenames]) for _ in range(num_batches)]
+  return [pair for batch in batches for pair in zip(*(v.tolist() for v in batch), strict=True)]
+
+
+def test_batches_are_balanced_and_go_on_where_they_were(uneven_dataset):
+  images = _files(uneven_dataset, 9)  # 16 images: six of each class are three batches
+  epochs = [images[i : i + 18] for i in (0, 18, 36)]
+  for epoch in epochs:
+    assert collections.Counter(label for label, _ in epoch) == {0: 6, 1: 6, 2: 6}
+  assert len({name for label, name in images if label == 0}) > 6  # left out by turns
+  assert epochs[0] != epochs[1]
+  for step in (1, 4):
+    assert _files(uneven_dataset, 9 - step, start_step=step) == images[6 * step :]

@@ -60,6 +60,7 @@ _PARTS = {
   'dropout_keep_prob': 0.7,
   'class_weights': 'forest:2',
   'batch_norm_decay': 0.9,
+  'balanced_sampling': True,
 }
 
 
