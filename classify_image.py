@@ -11,7 +11,7 @@ the others are classified all the same, and the exit code is 1.
 
 import sys
 
-from image_classifier import command
+from image_classifier import command, precision
 from slim_errors import UserError
 
 FLAGS = command.new_flags()
@@ -22,6 +22,12 @@ _model.string('label_path', None, 'File of the class names, one a line; none: of
 _model.string('preprocessing_name', None, 'For a graph without a sidecar; none: of the net.')
 _model.integer('image_size', None, 'Input side in pixels, for a graph that does not tell.')
 _model.boolean('trust_graph', False, 'Run the graph whatever its operations can do.')
+_model.enum(
+  'precision',
+  'auto',
+  precision.PRECISIONS,
+  'What the network computes in; auto: bfloat16 where the processor is fast at it, else float32.',
+)
 
 _images = command.FlagGroup(FLAGS, 'Pictures')
 _images.string('image_file', '', 'Files, folders or patterns, comma separated.')
@@ -49,6 +55,7 @@ def main(flags, files):
     flags.preprocessing_name,
     flags.image_size,
     trust_graph=flags.trust_graph,
+    precision=flags.precision,
   ) as classifier:
     num_unreadable = prediction_output.write(
       kind,

@@ -12,7 +12,7 @@ import os
 import sys
 
 import slim_text
-from image_classifier import command, run_record
+from image_classifier import command, precision, run_record
 from slim_errors import UserError
 
 FLAGS = command.new_flags()
@@ -35,7 +35,11 @@ _data.integer(
   'Subtracted from every label: 1 for a data set with a background class 0 and a net without; left '
   "out: the training's, else what the checkpoint's number of classes says.",
 )
-_data.integer('batch_size', 100, 'Images at a time; changes the speed, not the result.')
+_data.integer(
+  'batch_size',
+  100,
+  'Images between two messages; the network takes as many at a time, at most 32.',
+)
 _data.integer('max_num_batches', None, 'Stop after so many batches; None is the whole split.')
 _data.integer('num_preprocessing_threads', 4, 'Images decoded and preprocessed at the same time.')
 
@@ -67,6 +71,13 @@ _net.enum(
   ['auto', 'true', 'false'],
   'Moving averages of the weights in place of the weights; auto: when the checkpoint holds them.',
 )
+_net.enum(
+  'precision',
+  'auto',
+  precision.PRECISIONS,
+  'What the network computes in; auto: bfloat16 where the processor is fast at it, else float32. '
+  'Weights and outputs are float32.',
+)
 
 _results = command.FlagGroup(FLAGS, 'Results')
 _results.string(
@@ -96,8 +107,8 @@ def main(flags):
   from datasets import dataset_factory  # imports TensorFlow
   from image_classifier import checkpoints, evaluation, reports
 
-  checkpoint = checkpoints.resolve(flags.checkpoint_path)
-  train_dir = os.path.dirname(checkpoint)
+  checkpoint = checkpoints.load(flags.checkpoint_path)
+  train_dir = os.path.dirname(checkpoint.prefix)
   record = run_record.read(train_dir) or {}
   dataset_dir = flags.dataset_dir or record.get('dataset_dir')
   if not dataset_dir:
@@ -130,6 +141,7 @@ def main(flags):
     use_grayscale=_value(flags, record, 'use_grayscale'),
     use_moving_averages=_moving_averages(flags),
     num_threads=flags.num_preprocessing_threads,
+    precision=flags.precision,
   )
   print(reports.summary(figures, eval_dir))
 

@@ -1,6 +1,7 @@
 """Finding checkpoints and reading what they hold, without a session."""
 
 import contextlib
+import dataclasses
 import glob
 import os
 import re
@@ -21,6 +22,19 @@ _UNREADABLE = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 _PART = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 
 
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """A complete and undamaged checkpoint.
+
+  Attributes:
+    prefix: such as `train_dir/model.ckpt-300`.
+    values: {variable: array}, without what an optimizer keeps beside a variable.
+  """
+
+  prefix: str
+  values: dict
+
+
 def resolve(path):
   """Returns the prefix of a complete checkpoint.
 
@@ -31,21 +45,26 @@ def resolve(path):
   Raises:
     UserError: when nothing complete and undamaged is there, naming what is wrong.
   """
+  return load(path).prefix
+
+
+def load(path):
+  """Returns the Checkpoint that `resolve` finds at a path; every byte is read once."""
   if not path:
     raise UserError('No checkpoint was named: give --checkpoint_path a directory or a prefix.')
   if os.path.isdir(path):
-    prefix = newest_intact(path)
-    if prefix is None:
+    newest = _newest_intact(path)
+    if newest is None:
       raise UserError(f'There is no complete checkpoint in {path}: {_what_is_in(path)}.')
-    return prefix
+    return newest
   prefix = _PART.sub('', path)
   missing = missing_parts(prefix)
   if missing:
     raise UserError(f'Checkpoint {prefix} is not complete: {missing}.')
-  problem = damage(prefix)
+  values, problem = _read(prefix)
   if problem:
     raise UserError(f'Checkpoint {prefix} is damaged, {problem}: take another, or copy it again.')
-  return prefix
+  return Checkpoint(prefix, values)
 
 
 def missing_parts(prefix):
@@ -69,13 +88,26 @@ def damage(prefix):
 
   Reads all of it: TensorFlow keeps a checksum of every tensor and of every block of the index.
   """
+  return _read(prefix, keep=False)[1]
+
+
+def _read(prefix, keep=True):
+  """Returns the values of a Checkpoint, and what is wrong with the content in words.
+
+  Without `keep` the values are read and let go.
+  """
+  values = {}
   try:
     reader = tf.train.load_checkpoint(prefix)
-    for name in reader.get_variable_to_shape_map():
-      reader.get_tensor(name)
+    names = reader.get_variable_to_shape_map()
+    for name in names:
+      value = reader.get_tensor(name)
+      variable, _, last = name.rpartition('/')
+      if keep and (variable not in names or f'/{last}' == AVERAGE_SUFFIX):
+        values[name] = value
   except _UNREADABLE as error:
-    return str(error).strip().splitlines()[0]
-  return ''
+    return {}, str(error).strip().splitlines()[0]
+  return values, ''
 
 
 def saved_step(prefix):
@@ -112,10 +144,18 @@ def newest_intact(folder):
 
   Says, for every newer one, what is wrong with it.
   """
+  newest = _newest_intact(folder)
+  return newest and newest.prefix
+
+
+def _newest_intact(folder):
+  """Returns the Checkpoint that `newest_intact` speaks of, or None."""
   for prefix in reversed(oldest_first(folder)):
-    found = problem(prefix)
+    missing = missing_parts(prefix)
+    values, found = ({}, missing) if missing else _read(prefix)
+    found = found or _other_step(prefix)
     if not found:
-      return prefix
+      return Checkpoint(prefix, values)
     tf.logging.warning('Checkpoint %s is damaged, the one before it is taken: %s', prefix, found)
   return None
 

@@ -12,7 +12,19 @@ import numpy as np
 import tqdm
 
 from datasets import labels as label_files
-from image_classifier import calibration, checkpoints, clips, inputs, metrics, reports, restoring
+from image_classifier import (
+  calibration,
+  checkpoints,
+  clips,
+  inputs,
+  metrics,
+  reports,
+  restoring,
+  trained_net,
+)
+from image_classifier import (
+  precision as precisions,
+)
 from nets import net_info, nets_factory
 from preprocessing import preprocessing_factory
 from slim_compat import tf
@@ -21,6 +33,8 @@ from slim_errors import UserError
 # The batch-norm probe speaks up when this much more of a batch is right with its own statistics.
 _STALE_MARGIN = 0.25
 _PROBE_BATCH = 16
+# Images a run of the network: with more the processor's caches hold less of what is computed.
+_RUN_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +60,8 @@ def evaluate(
   """Evaluates a checkpoint on a split and returns its figures.
 
   Args:
-    checkpoint_path: directory or checkpoint, as `checkpoints.resolve` takes it.
+    checkpoint_path: directory or checkpoint, as `checkpoints.resolve` takes it, or a
+      checkpoints.Checkpoint.
     dataset: slim.dataset.Dataset of the split.
     model_name: a name of nets_factory.
     eval_dir: folder for report.json, predictions.csv, the confusion matrix and the event file;
@@ -102,6 +117,7 @@ def predict(
   use_grayscale=False,
   use_moving_averages=None,
   num_threads=4,
+  precision='auto',
 ):
   """Runs the network over a split once: every example exactly once, the last batch kept.
 
@@ -109,13 +125,15 @@ def predict(
     checkpoint_path, dataset, model_name: as those of `evaluate`.
     preprocessing_name: a name of preprocessing_factory; None is the net's own.
     image_size: pixels; None is the net's default.
-    batch_size: images at a time; changes the speed, not the result.
+    batch_size: images that count as a batch in the messages and for `max_num_batches`; the network
+      takes as many at a time, at most 32.
     max_num_batches: stop after so many batches; None is the whole split.
     labels_offset: subtracted from the labels; the network has that many classes less. None is 1
       for a checkpoint that lacks the background class of the data set, else 0.
     use_grayscale: whether images have one channel.
     use_moving_averages: True or False; None takes them when the checkpoint holds them.
     num_threads: images prepared at the same time.
+    precision: one of precision.PRECISIONS.
 
   Returns:
     Predictions.
@@ -125,44 +143,58 @@ def predict(
       that are not finite.
     RunError: for a damaged record or a label outside the classes.
   """
-  checkpoint = checkpoints.resolve(checkpoint_path)
-  labels_offset = restoring.labels_offset(checkpoint, model_name, dataset, labels_offset)
+  checkpoint = checkpoint_path
+  if not isinstance(checkpoint, checkpoints.Checkpoint):
+    checkpoint = checkpoints.load(checkpoint_path)
+  prefix = checkpoint.prefix
+  labels_offset = restoring.labels_offset(prefix, model_name, dataset, labels_offset)
   num_classes = dataset.num_classes - labels_offset
   preprocessing_name = preprocessing_name or model_name
-  tf.logging.info('Evaluating %s', checkpoint)
-  with tf.Graph().as_default(), tf.Session() as session:
-    network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=False)
-    image_size = image_size or network_fn.default_image_size
-    net_info.check_image_size(model_name, image_size)
+  tf.logging.info('Evaluating %s', prefix)
+  image_size = image_size or nets_factory.get_network_fn(model_name, num_classes).default_image_size
+  net_info.check_image_size(model_name, image_size)
+  preprocessing_fn = preprocessing_factory.get_preprocessing(
+    preprocessing_name, False, use_grayscale
+  )
+  channels = 1 if use_grayscale else 3
+  net = trained_net.load(
+    checkpoint, model_name, num_classes, image_size, channels, use_moving_averages
+  )
+  precision = precisions.of_graph(precision, net.graph_def)
+  tf.logging.info('Restoring parameters from %s', prefix)
+  tf.logging.info(precisions.describe(precision))
+  config = tf.ConfigProto()
+  precisions.configure(config, precision)
+  with tf.Graph().as_default(), tf.Session(config=config) as session:
     batch = inputs.evaluation_batches(
       dataset,
-      preprocessing_factory.get_preprocessing(preprocessing_name, False, use_grayscale),
-      batch_size,
+      preprocessing_fn,
+      min(batch_size, _RUN_SIZE),
       image_size,
       labels_offset=labels_offset,
       num_threads=num_threads,
+      max_images=max_num_batches and max_num_batches * batch_size,
     )
-    batch['logits'], _ = network_fn(clips.as_input(batch['images'], model_name))
-    restored = restoring.variables_to_restore(checkpoint, model_name, use_moving_averages)
-    tf.train.Saver(restored).restore(session, checkpoint)
+    batch['logits'], kept_float32 = trained_net.answers(net, batch['images'])
     tf.logging.info('Starting evaluation at %s', _now())
     start = time.monotonic()
     try:
-      first, rows = _one_pass(session, batch, dataset, batch_size, max_num_batches)
+      images, rows = _one_pass(session, batch, kept_float32, dataset, batch_size, max_num_batches)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
       raise inputs.damaged_record(dataset, labels_offset) or error from None
     seconds = time.monotonic() - start
-    _check_finite(rows['logits'], checkpoint)
-    stale = _stale_batch_norm(session, model_name, num_classes, first)
+  _check_finite(rows['logits'], prefix)
+  stale = _stale_batch_norm(checkpoint, model_name, num_classes, images, rows, use_moving_averages)
   facts = {
-    'checkpoint': checkpoint,
-    'step': checkpoints.step_of(checkpoint),
+    'checkpoint': prefix,
+    'step': checkpoints.step_of(prefix),
     'model_name': model_name,
     'preprocessing_name': preprocessing_name,
     'image_size': image_size,
     'labels_offset': labels_offset,
     'use_grayscale': use_grayscale,
-    'moving_averages': restoring.has_averages(restored),
+    'moving_averages': net.moving_averages,
+    'precision': precision,
     'batch_size': batch_size,
     'seconds': round(seconds, 3),
     'images_per_second': round(len(rows['labels']) / seconds, 2),
@@ -226,30 +258,38 @@ def _now():
   return time.strftime('%Y-%m-%d-%H:%M:%S')
 
 
-def _one_pass(session, batch, dataset, batch_size, max_num_batches):
-  """Returns the first batch's arrays with its images, and all rows without images."""
+def _one_pass(session, batch, kept_float32, dataset, batch_size, max_num_batches):
+  """Returns images for the batch-norm probe, and all rows without images."""
   num_batches = max_num_batches or math.ceil(dataset.num_samples / batch_size)
   on_terminal = sys.stderr.isatty()
   without_images = {name: tensor for name, tensor in batch.items() if name != 'images'}
-  first, done = None, []
+  first, done, seen, told = None, [], 0, 0
   with tqdm.tqdm(
     total=min(dataset.num_samples, num_batches * batch_size), unit='img', disable=not on_terminal
   ) as bar:
-    for i in itertools.count():
-      if max_num_batches and i == max_num_batches:
-        break
+    while True:
       try:
-        done.append(session.run(without_images if done else batch))
+        rows, _ = session.run([without_images if done else batch, kept_float32])
       except tf.errors.OutOfRangeError:
         break
-      first = first or done[0]
-      bar.update(len(done[-1]['labels']))
-      # As the old tool: ten lines a pass, and one for the last batch.
-      if not on_terminal and ((i + 1) % max(num_batches // 10, 1) == 0 or i + 1 == num_batches):
-        tf.logging.info('Evaluation [%d/%d]', i + 1, num_batches)
+      first = rows.pop('images') if first is None else first
+      done.append(rows)
+      bar.update(len(rows['labels']))
+      seen += len(rows['labels'])
+      told = told if on_terminal else _tell(told, seen // batch_size, num_batches)
   if not done:
     raise UserError(f'There is no record in {dataset.data_sources}.')
+  if not on_terminal:
+    _tell(told, math.ceil(seen / batch_size), num_batches)
   return first, {name: np.concatenate([rows[name] for rows in done]) for name in without_images}
+
+
+def _tell(told, finished, num_batches):
+  """Says which batches are finished, as the old tool: ten lines a pass, and one for the last."""
+  for number in range(told + 1, finished + 1):
+    if number % max(num_batches // 10, 1) == 0 or number == num_batches:
+      tf.logging.info('Evaluation [%d/%d]', number, num_batches)
+  return finished
 
 
 def _check_finite(logits, checkpoint):
@@ -271,24 +311,29 @@ def _wrong_count(dataset, rows, max_num_batches):
   )
 
 
-def _stale_batch_norm(session, model_name, num_classes, first):
+def _stale_batch_norm(checkpoint, model_name, num_classes, images, rows, use_moving_averages):
   """Returns a warning when stored batch-norm statistics spoil what a batch's own would give.
 
   It is the usual reason for a model that is good in training and near chance in evaluation:
   https://github.com/tensorflow/models/issues/391
   """
-  labels = first['labels']
-  stored = np.mean(first['logits'].argmax(axis=1) == labels)
-  has_statistics = any(v.op.name.endswith('/moving_mean') for v in tf.global_variables())
+  labels = rows['labels'][: len(images)]
+  stored = np.mean(rows['logits'][: len(images)].argmax(axis=1) == labels)
+  has_statistics = any(name.endswith('/moving_mean') for name in checkpoint.values)
   if not has_statistics or len(labels) < _PROBE_BATCH or stored > 1 - _STALE_MARGIN:
     return None
-  restored = tf.global_variables()
-  with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-    network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=True)
-    logits, _ = network_fn(clips.as_input(tf.constant(first['images']), model_name))
-  # Some nets have an auxiliary head in the training form only.
-  session.run(tf.variables_initializer([v for v in tf.global_variables() if v not in restored]))
-  own = np.mean(session.run(logits).argmax(axis=1) == labels)
+  with tf.Graph().as_default(), tf.Session() as session:
+    inputs_of_net = clips.as_input(tf.constant(images), model_name)
+    nets_factory.get_network_fn(model_name, num_classes)(inputs_of_net)
+    restored = restoring.variables_to_restore(checkpoint.prefix, model_name, use_moving_averages)
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+      network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=True)
+      logits, _ = network_fn(inputs_of_net)
+    # Some nets have an auxiliary head in the training form only.
+    session.run(tf.global_variables_initializer())
+    fed = {v.initializer.inputs[1]: checkpoint.values[name] for name, v in restored.items()}
+    session.run([variable.initializer for variable in restored.values()], fed)
+    own = np.mean(session.run(logits).argmax(axis=1) == labels)
   if own < stored + _STALE_MARGIN:
     return None
   return (

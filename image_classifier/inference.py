@@ -1,18 +1,34 @@
 """Classifying pictures with a frozen graph: one graph, one session, any number of pictures."""
 
+import collections
+import concurrent.futures
+import contextlib
 import dataclasses
 import os
+import threading
 
 import numpy as np
 
 import slim_files
 from datasets import image_files, labels, records
-from image_classifier import clips, graph_files, graph_safety, sidecar
+from image_classifier import (
+  clips,
+  folding,
+  graph_files,
+  graph_safety,
+  sidecar,
+)
+from image_classifier import (
+  precision as precisions,
+)
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
 
 _MAX_PICTURE_BYTES = 512 * 1024**2  # no format of photographs fills more with the pixels allowed
+# Pictures read at the same time; the larger ones, which become 12 bytes a pixel, one by one.
+_NUM_THREADS = min(4, os.cpu_count() or 1)
+_LARGE_PICTURE_PIXELS = 4_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +61,9 @@ class Classifier:
     label_path=None,
     preprocessing_name=None,
     image_size=None,
-    batch_size=16,
+    batch_size=32,
     trust_graph=False,
+    precision='auto',
   ):
     """Loads a graph.
 
@@ -57,6 +74,7 @@ class Classifier:
       image_size: side of the input in pixels, for a graph without sidecar and fixed size.
       batch_size: pictures a run; the graph's own when that is fixed. Changes no result.
       trust_graph: whether the graph may hold any operation, even one that reads or writes files.
+      precision: one of precision.PRECISIONS.
 
     Raises:
       UserError: when the graph is no frozen inference graph of a known net, could do more than
@@ -69,13 +87,19 @@ class Classifier:
     self._fixed_batch = shape[0]
     self._num_frames = (shape[1] or clips.NUM_FRAMES) if len(shape) == 5 else None
     self._batch_size = shape[0] or batch_size
+    self._one_large_picture = threading.Lock()
+    graph_def = _folded(graph_def, facts['logits_node'])
+    self.precision = precisions.of_graph(precision, graph_def)
+    config = tf.ConfigProto()
+    precisions.configure(config, self.precision)
     with tf.Graph().as_default() as graph:
       graph_files.import_graph(graph_def, path)
       self._images = graph.get_tensor_by_name(f'{graph_files.INPUT_NODE}:0')
       self._logits = _logits_of(graph, facts['logits_node'], path)
+      self._kept_float32 = precisions.float32_ops([self._logits])
       self._probabilities = tf.nn.softmax(self._logits)
       self._build_preprocessing(facts)
-      self._session = tf.Session(graph=graph)
+      self._session = tf.Session(graph=graph, config=config)
       graph.finalize()
     num_classes = self._logits.shape[-1]
     self.class_names = _class_names(label_path, facts, num_classes, path)
@@ -121,26 +145,47 @@ class Classifier:
       A Prediction for each image, or the image_files.UnreadableImage that says why there is none.
     """
     waiting, inputs = [], []
-    for image in images:
-      try:
-        inputs.append(self._prepare(image))
+    for prepared in self._prepare_each(images):
+      if isinstance(prepared, image_files.UnreadableImage):
+        waiting.append(prepared)
+      else:
         waiting.append(None)
-      except image_files.UnreadableImage as error:
-        waiting.append(error)
+        inputs.append(prepared)
       if len(inputs) == self._batch_size:
         yield from self._answers(waiting, inputs)
         waiting, inputs = [], []
     yield from self._answers(waiting, inputs)
 
-  def _prepare(self, image):
-    """Returns the net's input for one image, float32 [size, size, channels]."""
-    if isinstance(image, np.ndarray):
-      return self._session.run(self._prepared, {self._pixels: _rgb(image)})
-    encoded = image_files.readable_bytes(_bytes(image))[0]
+  def _prepare_each(self, images):
+    """Yields the net's input for each image in order, or its UnreadableImage.
+
+    Threads read and prepare the images of the next batch while the net works on one.
+    """
+    threads = concurrent.futures.ThreadPoolExecutor(_NUM_THREADS)
     try:
-      return self._session.run(self._prepared, {self._encoded: encoded})
+      waiting = collections.deque()
+      for image in images:
+        waiting.append(threads.submit(self._prepare, image))
+        if len(waiting) > self._batch_size:
+          yield waiting.popleft().result()
+      while waiting:
+        yield waiting.popleft().result()
+    finally:
+      threads.shutdown(cancel_futures=True)
+
+  def _prepare(self, image):
+    """Returns the net's input for one image, float32 [size, size, channels], or UnreadableImage."""
+    try:
+      if isinstance(image, np.ndarray):
+        return self._session.run(self._prepared, {self._pixels: _rgb(image)})
+      encoded, _, width, height, _ = image_files.readable_bytes(_bytes(image))
+      is_large = width * height > _LARGE_PICTURE_PIXELS
+      with self._one_large_picture if is_large else contextlib.nullcontext():
+        return self._session.run(self._prepared, {self._encoded: encoded})
+    except image_files.UnreadableImage as error:
+      return error
     except tf.errors.InvalidArgumentError as error:
-      raise image_files.UnreadableImage(error.message.splitlines()[0]) from None
+      return image_files.UnreadableImage(error.message.splitlines()[0])
 
   def _answers(self, waiting, inputs):
     """Yields the errors among `waiting`, and predictions of `inputs` where it holds None."""
@@ -156,9 +201,9 @@ class Classifier:
       batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
     if self._num_frames:
       batch = clips.repeated(batch, self._num_frames)
-    fetches = (self._logits, self._probabilities)
+    fetches = (self._logits, self._probabilities, self._kept_float32)
     try:
-      logits, probabilities = self._session.run(fetches, {self._images: batch})
+      logits, probabilities, _ = self._session.run(fetches, {self._images: batch})
     except tf.errors.InvalidArgumentError as error:  # a graph whose parts do not fit together
       raise UserError(f'The graph cannot be run: {error.message.splitlines()[0]}.') from None
     if len(logits) != len(batch):  # a net that flattens makes several pictures of a larger one
@@ -181,6 +226,14 @@ class Classifier:
 
   def __exit__(self, *unused):
     self.close()
+
+
+def _folded(graph_def, logits_node):
+  """Returns the part of a graph that its logits need, with batch norms folded where that can be."""
+  try:
+    return folding.folded(tf.graph_util.extract_sub_graph(graph_def, [logits_node]))
+  except (AssertionError, IndexError, KeyError, TypeError, ValueError):
+    return graph_def  # its nodes do not fit together: import says which
 
 
 def _checked_input_shape(graph_def, path, trust_graph):

@@ -108,22 +108,29 @@ def view_function(dataset, preprocessing_fn, image_size, labels_offset=0):
 
 
 def evaluation_batches(
-  dataset, preprocessing_fn, batch_size, image_size, *, labels_offset=0, num_threads=4
+  dataset,
+  preprocessing_fn,
+  batch_size,
+  image_size,
+  *,
+  labels_offset=0,
+  num_threads=4,
+  max_images=None,
 ):
   """One pass over a split: every image exactly once, in the order of the shards.
 
-  Args: as those of `training_batches`.
+  Args: as those of `training_batches`, and
+    max_images: how many to take from the beginning; None is all.
 
   Returns:
     dict of tensors, the last batch as short as it is: `images` float32 [b, size, size, c],
     `labels` int64 [b], `filenames` string [b]. They raise tf.errors.OutOfRangeError at the end.
   """
 
-  view_of = view_function(dataset, preprocessing_fn, image_size, labels_offset)
-  batches = tf.data.TFRecordDataset(shards(dataset)).map(
-    as_it_is(view_of), num_parallel_calls=num_threads
-  )
-  return tf.data.make_one_shot_iterator(batches.batch(batch_size).prefetch(2)).get_next()
+  view_of = as_it_is(view_function(dataset, preprocessing_fn, image_size, labels_offset))
+  records = tf.data.TFRecordDataset(shards(dataset)).take(-1 if max_images is None else max_images)
+  batches = records.map(view_of, num_parallel_calls=num_threads).batch(batch_size).prefetch(2)
+  return tf.data.make_one_shot_iterator(batches).get_next()
 
 
 def _class_of(label, num_classes, labels_offset):

@@ -56,7 +56,8 @@ def _ask(path, flags):
   from datasets import dataset_factory, labels
   from image_classifier import checkpoints, comparison, evaluation, reports, run_record
 
-  checkpoint = checkpoints.resolve(path)
+  loaded = checkpoints.load(path)
+  checkpoint = loaded.prefix
   record = run_record.read(os.path.dirname(checkpoint)) or {}
   folder = flags.dataset_dir or record.get('dataset_dir')
   if 'model_name' not in record or not folder:
@@ -71,7 +72,7 @@ def _ask(path, flags):
   dataset = dataset_factory.get_dataset(None, split, folder)
   evaluation.check_same_data(record, dataset, folder, dataset_factory.fingerprint(folder))
   predictions = evaluation.predict(
-    checkpoint,
+    loaded,
     dataset,
     record['model_name'],
     preprocessing_name=record.get('preprocessing_name'),

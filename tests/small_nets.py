@@ -3,13 +3,17 @@
 import pathlib
 
 import numpy as np
+import pytest
 
 import slim_files
 from image_classifier import command
 from nets import nets_factory
-from slim_compat import tf
+from slim_compat import has_onednn, tf
 
 SHADOW = '/ExponentialMovingAverage'
+needs_onednn = pytest.mark.skipif(
+  not has_onednn(), reason='this TensorFlow computes no bfloat16: it has no oneDNN'
+)
 
 
 def run(module, *arguments):

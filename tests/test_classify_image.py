@@ -11,13 +11,13 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from small_nets import logits_of, run, write_checkpoint, write_run
+from small_nets import logits_of, needs_onednn, run, write_checkpoint, write_run
 
 import classify_image
 import export_inference_graph
 import freeze_graph
 from datasets import dataset_factory
-from image_classifier import evaluation
+from image_classifier import evaluation, inference
 from image_classifier.inference import Classifier
 from preprocessing import preprocessing_factory
 from slim_compat import tf
@@ -53,7 +53,7 @@ def frozen(made):
 
 @pytest.fixture(scope='module')
 def classifier(frozen):
-  with Classifier(frozen) as loaded:
+  with Classifier(frozen, precision='float32') as loaded:
     yield loaded
 
 
@@ -95,7 +95,7 @@ def test_predictions_are_those_of_the_checkpoint(made, classifier, pictures):
 
 def test_predictions_are_those_of_evaluation(made, classifier, tiny_dataset, tiny_images):
   dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
-  evaluated = evaluation.predict(made[1], dataset, 'cifarnet', image_size=32)
+  evaluated = evaluation.predict(made[1], dataset, 'cifarnet', image_size=32, precision='float32')
   assert len(evaluated.files) == 15
   paths = [tiny_images / name for name in evaluated.files]
   for prediction, logits in zip(classifier.predict(paths), evaluated.logits, strict=True):
@@ -112,7 +112,7 @@ def test_other_nets_sizes_and_grayscale(tmp_path, pictures, model_name, size, ch
   file, prefix = _freeze(tmp_path, model_name=model_name, size=size, channels=channels)
   images = _prepared(pictures[:3], model_name, size, gray=channels == 1)
   expected = logits_of(prefix, images, model_name, size=size)
-  with Classifier(file) as loaded:
+  with Classifier(file, precision='float32') as loaded:
     for prediction, logits in zip(loaded.predict(pictures[:3]), expected, strict=True):
       np.testing.assert_allclose(_in_class_order(prediction), logits, rtol=1e-4, atol=1e-4)
 
@@ -127,7 +127,7 @@ def test_other_nets_sizes_and_grayscale(tmp_path, pictures, model_name, size, ch
 def test_large_nets(tmp_path, pictures, model_name, size):
   file, prefix = _freeze(tmp_path, model_name=model_name, size=size)
   expected = logits_of(prefix, _prepared(pictures[:2], model_name, size), model_name, size=size)
-  with Classifier(file) as loaded:
+  with Classifier(file, precision='float32') as loaded:
     for prediction, logits in zip(loaded.predict(pictures[:2]), expected, strict=True):
       tolerance = 1e-4 * np.abs(logits).max()
       np.testing.assert_allclose(_in_class_order(prediction), logits, atol=tolerance)
@@ -139,7 +139,7 @@ def test_a_graph_that_ends_at_its_logits(frozen, classifier, tmp_path, pictures)
   flags = (f'--output_graph={file}', '--output_node_names=CifarNet/logits/BiasAdd')
   assert run(freeze_graph, *argv, *flags) == 0
   (expected,) = classifier.predict(pictures[:1])
-  with Classifier(file) as loaded:
+  with Classifier(file, precision='float32') as loaded:
     (prediction,) = loaded.predict(pictures[:1])
   np.testing.assert_allclose(prediction.probabilities, expected.probabilities, atol=1e-6)
 
@@ -159,13 +159,59 @@ def test_paths_bytes_and_pixels_are_the_same_picture(classifier, pictures, tmp_p
 @pytest.mark.parametrize('batch_flag', [[], ['--batch_size=1'], ['--batch_size=4']])
 def test_a_picture_is_answered_the_same_in_any_batch(tmp_path, classifier, pictures, batch_flag):
   file, _ = _freeze(tmp_path, *batch_flag)
-  for loaded in (Classifier(file), Classifier(file, batch_size=2)):
+  for batch_size in (32, 2):
+    loaded = Classifier(file, batch_size=batch_size, precision='float32')
     with loaded:
       for one, other in zip(
         loaded.predict(pictures[:7]), classifier.predict(pictures[:7]), strict=True
       ):
         assert one.class_names == other.class_names
         np.testing.assert_allclose(one.logits, other.logits, rtol=1e-5, atol=1e-5)
+
+
+def test_many_pictures_are_answered_in_their_order(classifier, pictures):
+  pictures = [str(picture) for picture in pictures]
+  each = {
+    path: answer.logits for path, answer in zip(pictures, classifier.predict(pictures), strict=True)
+  }
+  asked = (pictures + [b'no picture']) * 5
+  answers = list(classifier.predict_each(iter(asked)))
+  assert len(asked) == len(answers) == 80  # more than two batches
+  for path, answer in zip(asked, answers, strict=True):
+    if path == b'no picture':
+      assert str(answer) == 'text, not an image'
+    else:
+      np.testing.assert_allclose(answer.logits, each[path], rtol=1e-5, atol=1e-5)
+
+
+def test_pictures_are_read_one_batch_ahead(frozen, pictures):
+  taken = []
+  with Classifier(frozen, batch_size=2) as loaded:
+    answers = loaded.predict_each(taken.append(path) or path for path in pictures)
+    next(answers)
+    assert len(taken) == 4
+    answers.close()
+
+
+@needs_onednn
+def test_bfloat16_says_what_evaluation_says(made, pictures, tiny_dataset, tiny_images):
+  dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
+  settings = {'image_size': 32, 'precision': 'bfloat16'}
+  evaluated = evaluation.predict(made[1], dataset, 'cifarnet', **settings)
+  with Classifier(made[0], precision='bfloat16') as loaded:
+    predictions = loaded.predict([tiny_images / name for name in evaluated.files])
+  logits = np.stack([_in_class_order(prediction) for prediction in predictions])
+  assert (logits.view(np.uint32) & 0xFFFF).any()  # the last layer's are not rounded
+  # A batch of another size may round a value of one of five layers to the other side, by 2**-8.
+  np.testing.assert_allclose(logits, evaluated.logits, atol=5 * 2**-8 * np.abs(logits).max())
+  for prediction in predictions:
+    assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_large_pictures_are_prepared_one_by_one(frozen, pictures, monkeypatch):
+  monkeypatch.setattr(inference, '_LARGE_PICTURE_PIXELS', 100)
+  with Classifier(frozen) as loaded:
+    assert len(loaded.predict(pictures[:3])) == 3
 
 
 def test_the_graph_does_not_grow(classifier, pictures):
@@ -202,13 +248,15 @@ def test_no_images_give_no_predictions(classifier):
 
 def test_the_old_lines_best_first(frozen, classifier, pictures, capsys):
   (prediction,) = classifier.predict(pictures[:1])
-  assert _classify(frozen, f'--image_file={pictures[0]}') == 0
+  exact = '--precision=float32'
+  assert _classify(frozen, f'--image_file={pictures[0]}', exact) == 0
   lines = capsys.readouterr().out.splitlines()
   assert lines == [
     f'{name} (score = {logit:.5f})'
     for name, logit in zip(prediction.class_names, prediction.logits, strict=True)
   ]
-  assert _classify(frozen, f'--image_file={pictures[0]}', '--num_top_predictions', 1) == 0
+  flags = (f'--image_file={pictures[0]}', exact, '--num_top_predictions', 1)
+  assert _classify(frozen, *flags) == 0
   assert capsys.readouterr().out.splitlines() == lines[:1]
 
 
@@ -258,12 +306,13 @@ def test_a_bad_file_gets_a_row_and_the_rest_is_classified(frozen, tmp_path, pict
 def test_json_and_csv_carry_logits_and_probabilities(frozen, classifier, pictures, capsys):
   (prediction,) = classifier.predict(pictures[:1])
   expected = [prediction.class_names, prediction.probabilities, prediction.logits]
-  assert _classify(frozen, pictures[0], '--json') == 0
+  exact = '--precision=float32'
+  assert _classify(frozen, pictures[0], '--json', exact) == 0
   (entry,) = json.loads(capsys.readouterr().out)
   assert entry['file'] == str(pictures[0])
   for key, values in zip(('class', 'probability', 'logit'), expected, strict=True):
     assert [row[key] for row in entry['predictions']] == pytest.approx(list(values))
-  assert _classify(frozen, pictures[0], '--csv', '--num_top_predictions=2') == 0
+  assert _classify(frozen, pictures[0], '--csv', exact, '--num_top_predictions=2') == 0
   rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
   assert [row['class'] for row in rows] == prediction.class_names[:2]
   assert [float(row['logit']) for row in rows] == pytest.approx(list(prediction.logits[:2]))
@@ -282,7 +331,7 @@ def test_json_and_csv_carry_logits_and_probabilities(frozen, classifier, picture
 def test_label_files(frozen, classifier, tmp_path, pictures, name, content, best):
   (tmp_path / name).write_text(content, encoding='utf-8', newline='')
   (by_id,) = classifier.predict(pictures[:1])
-  with Classifier(frozen, label_path=tmp_path / name) as loaded:
+  with Classifier(frozen, label_path=tmp_path / name, precision='float32') as loaded:
     (prediction,) = loaded.predict(pictures[:1])
   assert prediction.class_names == [best[i] for i in by_id.class_ids]
 

@@ -16,11 +16,11 @@ from PIL import Image
 
 import eval_image_classifier
 from datasets import dataset_factory, record_writer
-from image_classifier import evaluation, metrics, run_record
+from image_classifier import checkpoints, evaluation, metrics, run_record
 from nets import net_info, nets_factory
 from slim_compat import slim, tf
 from slim_errors import RunError
-from tests.small_nets import SHADOW, run, write_checkpoint
+from tests.small_nets import SHADOW, needs_onednn, run, write_checkpoint
 
 NAMES = ['glacier', 'rock', '城市', 'sea ice', 'wetland', 'wood', 'fire']
 SHARDS = (13, 10)  # records: 23 examples, so that no batch size but 1 and 23 divides them
@@ -118,7 +118,7 @@ def logits(train_dir):
 @pytest.fixture(scope='module')
 def outcome(train_dir, data, tmp_path_factory):
   """The short way: nothing but the run and the data; the last of five batches is short."""
-  assert evaluate(train_dir, data, '--batch_size=5') == 0
+  assert evaluate(train_dir, data, '--batch_size=5', '--precision=float32') == 0
   return train_dir / 'eval_validation'
 
 
@@ -150,6 +150,7 @@ def test_report_says_what_was_run(outcome, train_dir, data):
     'dataset_dir': str(data),
     'dataset_split_name': 'validation',
     'moving_averages': False,
+    'precision': 'float32',
     'warnings': [],
   }.items() <= report.items()
   assert report['images_per_second'] > 0
@@ -235,7 +236,9 @@ def test_a_terminal_gets_a_bar_that_counts_images(train_dir, data, tmp_path, mon
 @pytest.mark.parametrize('batch_size', [1, 7, 100])
 def test_batch_size_changes_no_result(train_dir, data, logits, batch_size):
   dataset = dataset_factory.get_dataset(None, 'validation', str(data))
-  predictions = evaluation.predict(str(train_dir), dataset, 'lenet', batch_size=batch_size)
+  predictions = evaluation.predict(
+    str(train_dir), dataset, 'lenet', batch_size=batch_size, precision='float32'
+  )
   assert predictions.labels.tolist() == make_labels().tolist()
   np.testing.assert_allclose(
     metrics.probabilities(predictions.logits), metrics.probabilities(logits), atol=1e-5
@@ -269,6 +272,39 @@ def test_tutorial_command(train_dir, data, tmp_path):
   assert read_report(tmp_path)['num_examples'] == COUNT
 
 
+@needs_onednn
+def test_bfloat16(train_dir, data, logits, tmp_path, caplog):
+  flags = (f'--eval_dir={tmp_path}', '--precision=bfloat16')
+  assert evaluate(train_dir, data, *flags) == 0
+  assert 'Computing in bfloat16, with weights and outputs in float32' in caplog.text
+  assert read_report(tmp_path)['precision'] == 'bfloat16'
+  dataset = dataset_factory.get_dataset(None, 'validation', str(data))
+  predictions = evaluation.predict(str(train_dir), dataset, 'lenet', precision='bfloat16')
+  assert (predictions.logits.view(np.uint32) & 0xFFFF).any()  # the last layer's are not rounded
+  # Each product is rounded by up to 2**-9 of itself; lenet has three layers of them.
+  difference = np.abs(predictions.logits - logits).max()
+  assert 0 < difference < 3 * 2**-7 * np.abs(logits).max()
+
+
+def test_a_checkpoint_is_read_once(train_dir, data, tmp_path, monkeypatch):
+  opened = []
+  load = tf.train.load_checkpoint
+
+  def counted(prefix):
+    class Reader:
+      def __getattr__(self, name):
+        if name == 'get_tensor':
+          opened.append(prefix)
+        return getattr(reader, name)
+
+    reader = load(prefix)
+    return Reader()
+
+  monkeypatch.setattr(tf.train, 'load_checkpoint', counted)
+  assert evaluate(train_dir / f'model.ckpt-{STEP}', data, f'--eval_dir={tmp_path}') == 0
+  assert len(opened) == len(checkpoints.variables(str(train_dir / f'model.ckpt-{STEP}')))
+
+
 def test_split_is_test_where_there_is_one(train_dir, data, tmp_path):
   folder = shutil.copytree(data, tmp_path / 'data')
   write_split(folder, 'test', make_images(3), make_labels(3), shards=(3,))
@@ -284,7 +320,8 @@ def test_data_set_of_the_run_is_the_default(train_dir, data, tmp_path):
 
 
 def test_top_k(train_dir, data, logits, tmp_path, capsys):
-  assert evaluate(train_dir, data, f'--eval_dir={tmp_path}', '--top_k=3,1,2,7') == 0
+  flags = (f'--eval_dir={tmp_path}', '--top_k=3,1,2,7', '--precision=float32')
+  assert evaluate(train_dir, data, *flags) == 0
   report, labels = read_report(tmp_path), make_labels()
   ranked = np.argsort(-logits)
   for k in (1, 2, 3):
@@ -334,7 +371,8 @@ def test_labels_offset(tmp_path):
 )
 def test_moving_averages(data, tmp_path, caplog, flags, suffix):
   write_run(tmp_path / 'run', data, averages=True, moving_average_decay=0.9)
-  assert evaluate(tmp_path / 'run', data, f'--eval_dir={tmp_path}', *flags) == 0
+  flags += (f'--eval_dir={tmp_path}', '--precision=float32')
+  assert evaluate(tmp_path / 'run', data, *flags) == 0
   expected = logits_by_hand(tmp_path / f'run/model.ckpt-{STEP}', make_images(), suffix)
   sure = metrics.probabilities(expected).max(axis=1)
   written = [float(row['probability_1']) for row in read_predictions(tmp_path)]

@@ -16,11 +16,18 @@ _SMALL = {
 }
 
 
+def session_of_plain_graph():
+  """Returns a session without the graph optimizer, which folds some norms itself and takes long."""
+  config = tf.ConfigProto()
+  config.graph_options.rewrite_options.disable_meta_optimizer = True
+  return tf.Session(config=config)
+
+
 def graph_and_values(build, *shape):
   """Returns GraphDef, values of all variables, images and what `build(images)` answers."""
   rng = np.random.default_rng(0)
   images = rng.uniform(-1, 1, shape).astype(np.float32)
-  with tf.Graph().as_default() as graph, tf.Session() as session:
+  with tf.Graph().as_default() as graph, session_of_plain_graph() as session:
     fed = tf.placeholder(tf.float32, [None, *shape[1:]], 'input')
     output = tf.identity(build(fed), 'output')
     values = {v.op.name: random_values(v, rng) for v in tf.global_variables()}
@@ -30,7 +37,7 @@ def graph_and_values(build, *shape):
 
 
 def answers(graph_def, images):
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), session_of_plain_graph() as session:
     tf.import_graph_def(graph_def, name='')
     return session.run('output:0', {'input:0': images})
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_nets import needs_onednn
 
 import slim_compat
 from image_classifier import precision
@@ -11,9 +12,6 @@ from slim_compat import slim, tf
 from slim_errors import UserError
 
 CPU_INFO = 'processor\t: 0\nflags\t\t: fpu {}\n\nprocessor\t: 1\nflags\t\t: fpu {}\n'
-needs_onednn = pytest.mark.skipif(
-  not slim_compat.has_onednn(), reason='this TensorFlow computes no bfloat16: it has no oneDNN'
-)
 
 
 @pytest.fixture
@@ -49,6 +47,14 @@ def test_auto_is_float16_on_a_gpu(machine):
   assert precision.resolve('auto') == 'float16'
   assert precision.resolve('bfloat16') == 'bfloat16'
   assert precision.resolve('float32') == 'float32'
+
+
+def test_auto_is_float32_for_depthwise_convolutions(machine):
+  machine('amx_bf16')
+  for op, expected in (('Conv2D', 'bfloat16'), ('DepthwiseConv2dNative', 'float32')):
+    graph_def = tf.GraphDef(node=[tf.NodeDef(name='a', op=op)])
+    assert precision.of_graph('auto', graph_def) == expected
+    assert precision.of_graph('bfloat16', graph_def) == 'bfloat16'
 
 
 def test_bfloat16_on_another_processor_is_slow(machine, caplog):
