@@ -38,6 +38,17 @@ _data.integer(
   'norm sees each by itself.',
 )
 _data.boolean(
+  'vertical_flip',
+  DEFAULTS.vertical_flip,
+  'Show every other view upside down, as pictures from above.',
+)
+_data.enum(
+  'rotation',
+  DEFAULTS.rotation,
+  ['none', 'right_angles'],
+  'right_angles: turn the views by 0, 90, 180 or 270 degrees, each as often.',
+)
+_data.boolean(
   'balanced_sampling',
   DEFAULTS.balanced_sampling,
   'As many images of every class in an epoch, which stays as long: those of small classes come '

@@ -31,6 +31,8 @@ class TrainingOptions:
   max_minutes: float | None = None
   retry_on_nan: int = 0  # times
   batch_size: int = 32
+  vertical_flip: bool = False
+  rotation: str = 'none'
   balanced_sampling: bool = False
   accumulate_steps: int = 1  # batches an update of the weights
   seed: int = 0

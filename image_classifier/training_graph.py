@@ -233,6 +233,8 @@ def _batches(options, dataset, image_size, first_step):
     options.preprocessing_name or options.model_name,
     is_training=True,
     use_grayscale=options.use_grayscale,
+    vertical_flip=options.vertical_flip,
+    rotation=options.rotation,
   )
   with tf.device('/cpu:0'):
     return inputs.training_batches(

@@ -4,6 +4,7 @@ from preprocessing import (
   cifarnet_preprocessing,
   inception_preprocessing,
   lenet_preprocessing,
+  orientation,
   vgg_preprocessing,
 )
 from slim_errors import unknown
@@ -54,13 +55,16 @@ preprocessing_fn_map = {
 }
 
 
-def get_preprocessing(name, is_training=False, use_grayscale=False):
+def get_preprocessing(
+  name, is_training=False, use_grayscale=False, vertical_flip=False, rotation='none'
+):
   """Returns the function that turns a picture into a network's input.
 
   Args:
     name: name of a net or of a family: a key of `preprocessing_fn_map`.
     is_training: random views rather than the evaluation view.
     use_grayscale: whether the network reads one channel.
+    vertical_flip, rotation: of orientation.turned, for random views.
 
   Returns:
     fn(image, output_height, output_width, **kwargs): image is a uint8 tensor [h, w, channels] in
@@ -74,7 +78,7 @@ def get_preprocessing(name, is_training=False, use_grayscale=False):
   family = _family(name)
 
   def preprocessing_fn(image, output_height, output_width, **kwargs):
-    return family.preprocess_image(
+    view = family.preprocess_image(
       image,
       output_height,
       output_width,
@@ -82,6 +86,9 @@ def get_preprocessing(name, is_training=False, use_grayscale=False):
       use_grayscale=use_grayscale,
       **kwargs,
     )
+    if is_training and (vertical_flip or rotation != 'none'):
+      view = orientation.turned(view, kwargs.get('seed'), vertical_flip, rotation)
+    return view
 
   return preprocessing_fn
 

@@ -93,6 +93,8 @@ def test_slots_are_of_what_is_trained_alone(optimizer, tiny_dataset, tmp_path):
     {'dropout_keep_prob': 0.1},
     {'class_weights': 'forest:9'},
     {'accumulate_steps': 2},
+    {'vertical_flip': True},
+    {'rotation': 'right_angles'},
   ],
   ids=lambda changed: next(iter(changed)),
 )
