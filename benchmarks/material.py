@@ -7,6 +7,7 @@ untrained weights.
 import dataclasses
 import os
 import pathlib
+import shutil
 
 from benchmarks.machine import REPO
 from slim_errors import RunError
@@ -17,6 +18,7 @@ _PRETRAINED = {
   'mobilenet_v2': 'mobilenet_v2_1.0_224.ckpt',
 }
 _QUICK_IMAGES = {'train': 8, 'validation': 4}  # a class
+_FEW_IMAGES = {'train': 80, 'validation': 4}  # a class, of the data set that is cached
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Material:
   folder: str  # for what a measurement leaves behind
   images: str  # train/CLASS and validation/CLASS
   records: str  # the same as shards
+  few_records: str  # shards of some of the images
   model_name: str
   image_size: int
   batch_size: int
@@ -53,30 +56,31 @@ def prepare(folder, isolate, *, model_name, image_size, batch_size, start_models
     Material.
   """
   images, kind = _images(folder, quick)
-  records = f'{folder}/records'
+  records, few_records = f'{folder}/records', f'{folder}/few records'
+  _copy_some(images, f'{folder}/few images')
   isolate(_convert, images=images, records=records)
+  isolate(_convert, images=f'{folder}/few images', records=few_records)
   counts = {split: len(list(pathlib.Path(images, split).rglob('*.jpg'))) for split in _QUICK_IMAGES}
   num_classes = len(os.listdir(f'{images}/train'))
   checkpoints = {
     name: isolate(_start_of, folder=folder, model_name=name)
     for name in dict.fromkeys([model_name, *start_models])
   }
+  net = {'model_name': model_name, 'image_size': image_size}
   trained, graph = isolate(
     _trained,
     folder=folder,
-    model_name=model_name,
-    image_size=image_size,
     records=records,
     start=checkpoints[model_name],
     num_classes=num_classes,
+    **net,
   )
   pretrained = [name for name in checkpoints if _pretrained(name)]
   return Material(
     folder=folder,
     images=images,
     records=records,
-    model_name=model_name,
-    image_size=image_size,
+    few_records=few_records,
     batch_size=batch_size,
     eval_batch_size=min(100, counts['validation'] // 4),
     num_classified=min(320, counts['validation']),
@@ -85,6 +89,7 @@ def prepare(folder, isolate, *, model_name, image_size, batch_size, start_models
     trained=trained,
     graph=graph,
     num_classes=num_classes,
+    **net,
     description=(
       f'{sum(counts.values())} {kind}; pretrained weights of {", ".join(pretrained) or "no net"}'
     ),
@@ -101,6 +106,16 @@ def _images(folder, quick):
   images = f'{folder}/images'
   make_demo_images.write_images(images, splits=_QUICK_IMAGES if quick else None)
   return images, 'drawn images'
+
+
+def _copy_some(images, folder):
+  """Copies the first images of every class."""
+  for split, count in _FEW_IMAGES.items():
+    for class_folder in sorted(pathlib.Path(images, split).iterdir()):
+      target = pathlib.Path(folder, split, class_folder.name)
+      target.mkdir(parents=True)
+      for path in sorted(class_folder.glob('*.jpg'))[:count]:
+        shutil.copy(path, target)
 
 
 def run_command(module, *arguments):

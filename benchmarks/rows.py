@@ -29,6 +29,7 @@ class Row(NamedTuple):
   figure: str = 'images_per_second'  # or seconds, or peak_bytes: a key of what both return
   work: tuple | None = None  # for the limit: how often the whole and the trained part are computed
   finetune: str = 'all'  # which part is trained
+  figure_of_ours: str | None = None  # where it bears another name
 
 
 def _case(function, **arguments):
@@ -49,8 +50,8 @@ def table(model_name, quick):
   return [
     _training_row('full_training', 'all'),
     _training_row('peak_memory', 'all')._replace(figure='peak_bytes', work=None),
-    _training_row('partial', partial),
-    _training_row('head', 'head'),
+    *_frozen_rows('partial', partial),
+    *_frozen_rows('head', 'head'),
     Row('evaluation', 'evaluation', evaluation, _case('reference.evaluation'), work=(1, 0)),
     Row('classification', 'evaluation', _case('ours.classification'), evaluation, work=(1, 0)),
     Row('conversion', 'conversion', _case('ours.conversion'), _case('bare.files')),
@@ -75,6 +76,15 @@ def table(model_name, quick):
     ),
     Row('help', 'help', _case('starts.help_page'), _case('starts.reference_help_page'), 'seconds'),
   ]
+
+
+def _frozen_rows(name, finetune):
+  """Without the cache; with it, when it is filled; and then, when only the rest is computed."""
+  row = _training_row(name, finetune)
+  cached = row._replace(ours=_case('ours.cached_training', finetune=finetune))
+  first = cached._replace(name=f'{name}_first_epoch', figure_of_ours='first_epoch')
+  later = cached._replace(name=f'{name}_later_epochs', figure_of_ours='later_epochs', work=(0, 3))
+  return row, first, later
 
 
 def _training_row(name, finetune):

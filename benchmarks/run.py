@@ -88,9 +88,8 @@ def _measured(chosen, prepared, repeat, rates, call):
       _say(f'{family[0].name}: {case.function}, {turn + 1} of {repeat}')
       figures[case].append(call(_measure, case=case, prepared=prepared))
     for row in family:
-      ours, reference = (
-        [one[row.figure] for one in figures[case]] for case in (row.ours, row.reference)
-      )
+      ours = [one[row.figure_of_ours or row.figure] for one in figures[row.ours]]
+      reference = [one[row.figure] for one in figures[row.reference]]
       yield report.row_facts(row, ours, reference, _limit(row, prepared, rates, call))
 
 
