@@ -82,7 +82,7 @@ def prepare(folder, isolate, *, model_name, image_size, batch_size, start_models
     records=records,
     few_records=few_records,
     batch_size=batch_size,
-    eval_batch_size=min(100, counts['validation'] // 4),
+    eval_batch_size=min(100, counts['validation'] // 5),
     num_classified=min(320, counts['validation']),
     seconds=0.2 if quick else 12.0,
     checkpoints=checkpoints,
