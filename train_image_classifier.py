@@ -13,6 +13,7 @@ import sys
 
 from image_classifier import command, run_record
 from image_classifier.options import TrainingOptions
+from nets import net_info
 
 FLAGS = command.new_flags()
 DEFAULTS = TrainingOptions()
@@ -319,7 +320,10 @@ def checked_options(flags):
   """Returns the TrainingOptions of the flags; raises UserError for a flag that nothing does."""
   command.refuse_changed(flags, _ONE_DEVICE, 'training runs on one device of one machine')
   command.refuse_changed(flags, ['quantize_delay'], 'there is no quantization-aware training')
-  return resolved_options(flags)
+  command.require_dataset_dir(flags)
+  options = resolved_options(flags)
+  net_info.check_image_size(options.model_name, options.train_image_size)
+  return options
 
 
 def resolved_options(flags):

@@ -219,6 +219,16 @@ def require(flags, name, message):
     raise UserError(message)
 
 
+def require_dataset_dir(flags):
+  """Raises UserError when --dataset_dir is missing, or names no folder of this machine."""
+  require(flags, 'dataset_dir', 'You must supply the dataset directory with --dataset_dir.')
+  path = flags.dataset_dir
+  if '://' not in path and not os.path.isdir(path):
+    raise UserError(
+      f'--dataset_dir={path} is not a folder: give the one that data_convert.py wrote to.'
+    )
+
+
 def refuse_changed(flags, names, reason):
   """Raises UserError for the first of the flags whose value differs from its default."""
   for name in names:

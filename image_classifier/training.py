@@ -23,7 +23,6 @@ from image_classifier import (
   warm_start,
 )
 from image_classifier.training_loop import Loop, NotFinite
-from nets import nets_factory
 from nets.net_info import check_image_size, net_info
 from slim_compat import tf
 from slim_errors import RunError, UserError, unknown
@@ -146,10 +145,7 @@ def _check(options):
   """Raises UserError for settings that cannot work, before anything is read or built."""
   if not options.dataset_dir:
     raise UserError('You must supply the dataset directory with --dataset_dir.')
-  if options.model_name not in nets_factory.networks_map:
-    raise unknown('model_name', options.model_name, nets_factory.networks_map)
-  if options.train_image_size is not None:
-    check_image_size(options.model_name, options.train_image_size)
+  check_image_size(options.model_name, options.train_image_size)
   if options.batch_norm not in training_graph.BATCH_NORM_MODES:
     raise unknown('batch_norm', options.batch_norm, training_graph.BATCH_NORM_MODES)
   if options.retry_on_nan < 0:

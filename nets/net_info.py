@@ -317,9 +317,12 @@ def net_info(name):
 
 
 def check_image_size(name, image_size):
-  """Raises UserError when a network cannot be built for images of `image_size` pixels a side."""
+  """Raises UserError when a network cannot be built for images of `image_size` pixels a side.
+
+  None, for the network's own size, is fine for every name that there is.
+  """
   smallest = net_info(name).min_image_size
-  if image_size < smallest:
+  if image_size is not None and image_size < smallest:
     raise UserError(
       f'{name} cannot take images of {image_size} pixels a side: give at least {smallest}.'
     )
