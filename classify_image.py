@@ -31,8 +31,20 @@ _model.enum(
 
 _images = command.FlagGroup(FLAGS, 'Pictures')
 _images.string('image_file', '', 'Files, folders or patterns, comma separated.')
+_images.enum(
+  'test_time_augmentation',
+  'none',
+  ['none', 'flip', 'rotations', 'crops'],
+  'Average over views of each picture: flip: it and its mirror image; rotations: those in all '
+  'quarter turns (8); crops: it and its corners, mirrored too (10). Takes as many times as long.',
+)
 
 _output = command.FlagGroup(FLAGS, 'Output')
+_output.float(
+  'min_confidence',
+  None,
+  "Answer 'unknown' where the best class is less probable than this, from 0 to 1.",
+)
 _output.integer('num_top_predictions', 5, 'How many classes of a picture to print.')
 _output.boolean('json', False, 'Print JSON, all classes unless --num_top_predictions is given.')
 _output.boolean('csv', False, 'Print CSV, all classes unless --num_top_predictions is given.')
@@ -44,6 +56,8 @@ def main(flags, files):
     raise UserError('--json and --csv exclude one another.')
   if flags.num_top_predictions < 1:
     raise UserError(f'--num_top_predictions={flags.num_top_predictions} must be 1 or more.')
+  if flags.min_confidence is not None and not 0 <= flags.min_confidence <= 1:
+    raise UserError(f'--min_confidence={flags.min_confidence} must be from 0 to 1.')
   from image_classifier import image_list, inference, prediction_output
 
   images = image_list.expand([*image_list.split(flags.image_file), *files])
@@ -56,6 +70,8 @@ def main(flags, files):
     flags.image_size,
     trust_graph=flags.trust_graph,
     precision=flags.precision,
+    test_time_augmentation=flags.test_time_augmentation,
+    min_confidence=flags.min_confidence,
   ) as classifier:
     num_unreadable = prediction_output.write(
       kind,
@@ -63,6 +79,7 @@ def main(flags, files):
       images,
       classifier.predict_each(images),
       None if shows_all else flags.num_top_predictions,
+      shows_answer=flags.min_confidence is not None,
     )
   return command.EXIT_LEFT_OUT if num_unreadable else command.EXIT_DONE
 

@@ -79,7 +79,21 @@ _net.enum(
   'Weights and outputs are float32.',
 )
 
+_net.enum(
+  'test_time_augmentation',
+  'none',
+  ['none', 'flip', 'rotations', 'crops'],
+  'Average over views of each picture: flip: it and its mirror image; rotations: those in all '
+  'quarter turns (8); crops: it and its corners, mirrored too (10). Takes as many times as long.',
+)
+
 _results = command.FlagGroup(FLAGS, 'Results')
+_results.boolean(
+  'fit_temperature',
+  False,
+  'Fit the temperature of its probabilities on this split, not that of the training, and keep it '
+  'beside the checkpoint, for freeze_graph.py to take into the sidecar.',
+)
 _results.string(
   'eval_dir',
   '/tmp/tfmodel/',
@@ -102,6 +116,8 @@ def main(flags):
   command.refuse_changed(flags, ['master'], 'evaluation runs on this machine')
   command.refuse_changed(flags, ['quantize'], 'there is no quantization-aware training')
   _check_numbers(flags)
+  if flags.fit_temperature and flags.test_time_augmentation != 'none':
+    raise UserError('--fit_temperature is for one view a picture: leave out one of the two flags.')
   top_k = _top_k(flags.top_k)
 
   from datasets import dataset_factory  # imports TensorFlow
@@ -121,6 +137,13 @@ def main(flags):
   eval_dir = flags.eval_dir
   if record and not command.is_given(flags, 'eval_dir'):
     eval_dir = os.path.join(train_dir, f'eval_{split}')
+
+  trained_split = (record.get('flags') or {}).get('dataset_split_name', 'train')
+  if flags.fit_temperature and split == trained_split:
+    raise UserError(
+      f'--fit_temperature on {split!r}, which the training has seen, would make its probabilities '
+      'too sure: name another split with --dataset_split_name.'
+    )
 
   figures = evaluation.evaluate(
     checkpoint,
@@ -142,6 +165,9 @@ def main(flags):
     use_moving_averages=_moving_averages(flags),
     num_threads=flags.num_preprocessing_threads,
     precision=flags.precision,
+    test_time_augmentation=flags.test_time_augmentation,
+    fit_temperature=flags.fit_temperature,
+    is_trained_on=split == trained_split,
   )
   print(reports.summary(figures, eval_dir))
 

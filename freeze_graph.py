@@ -69,6 +69,8 @@ def main(flags):
   facts = frozen.facts
   if facts['moving_averages']:
     tf.logging.info('The weights are the moving averages of the run.')
+  if facts['temperature']:
+    tf.logging.info('The sidecar has the temperature %g for probabilities.', facts['temperature'])
   if not frozen.was_run:
     tf.logging.warning('The graph was not tried out: it still has variables or unknown shapes.')
   outputs = ', '.join(facts['output_nodes'])

@@ -204,6 +204,12 @@ def variables(prefix):
     raise UserError(f'Checkpoint {prefix} cannot be read: {first_line}') from None
 
 
+def sha256(prefix):
+  """Returns the checksum of a checkpoint's index, which holds the checksums of its tensors."""
+  path = prefix + '.index'
+  return slim_files.sha256(path if os.path.exists(path) else prefix)
+
+
 @contextlib.contextmanager
 def written(prefix, arrays):
   """Writes a checkpoint that appears, its index last, when the block that goes with it has run.

@@ -1,6 +1,7 @@
 """Evaluating a checkpoint: one exact pass over a split, and what comes out of it."""
 
 import dataclasses
+import functools
 import itertools
 import math
 import os
@@ -20,6 +21,8 @@ from image_classifier import (
   metrics,
   reports,
   restoring,
+  temperatures,
+  test_time_views,
   trained_net,
 )
 from image_classifier import (
@@ -55,7 +58,16 @@ class Predictions:
 
 
 def evaluate(
-  checkpoint_path, dataset, model_name, *, eval_dir=None, top_k=None, about=None, **settings
+  checkpoint_path,
+  dataset,
+  model_name,
+  *,
+  eval_dir=None,
+  top_k=None,
+  about=None,
+  fit_temperature=False,
+  is_trained_on=False,
+  **settings,
 ):
   """Evaluates a checkpoint on a split and returns its figures.
 
@@ -68,10 +80,13 @@ def evaluate(
       None writes nothing.
     top_k: the k of recall at k; None is 1 and 5.
     about: dict of facts about the data set, passed on into the figures.
+    fit_temperature: whether to fit a temperature on these images and keep it beside the checkpoint.
+    is_trained_on: whether the checkpoint was trained on these images, which no temperature fits.
     **settings: the further settings of `predict`.
 
   Returns:
-    A dict that JSON can hold: the figures of `metrics.compute`, `confident_mistakes`, what was
+    A dict that JSON can hold: the figures of `metrics.compute`, `confident_mistakes`,
+    `calibration`, `selective`, the `temperature` of all probabilities (1 without one), what was
     run, and `about`.
 
   Raises:
@@ -83,13 +98,21 @@ def evaluate(
   predictions = predict(checkpoint_path, dataset, model_name, **settings)
   names = label_files.class_names(dataset, predictions.facts['labels_offset'])
   labels, logits = predictions.labels, predictions.logits
+  calibrated, temperature = _calibration(predictions, fit_temperature, is_trained_on, about or {})
+  # In float64 no two scores become one, so that no ranking changes.
+  cooled = predictions
+  if temperature != 1:
+    cooled = dataclasses.replace(predictions, logits=np.float64(logits) / temperature)
   figures = {
     **(about or {}),
     **predictions.facts,
     **metrics.compute(labels, logits, names, top_k),
-    'confident_mistakes': metrics.confident_mistakes(labels, logits, names, predictions.files),
-    'calibration': calibration.compute(labels, logits),
-    'selective': calibration.selective(labels, logits),
+    'confident_mistakes': metrics.confident_mistakes(
+      labels, cooled.logits, names, predictions.files
+    ),
+    'temperature': temperature,
+    'calibration': calibrated,
+    'selective': calibration.selective(labels, logits, temperature),
   }
   if figures['only_prediction'] is not None:
     figures['warnings'].append(
@@ -98,10 +121,38 @@ def evaluate(
     )
   reports.print_old_lines(figures, top_k, len(names))
   if eval_dir:
-    reports.write(eval_dir, figures, predictions, names, min(max(top_k), len(names)))
+    reports.write(eval_dir, figures, cooled, names, min(max(top_k), len(names)))
     _write_events(eval_dir, figures)
   tf.logging.info('Finished evaluation at %s', _now())
   return figures
+
+
+def _calibration(predictions, fit_temperature, is_trained_on, about):
+  """Returns the figures of `calibration.compute`, and the temperature of all probabilities.
+
+  Fits the temperature, and writes it beside the checkpoint, when that was asked for.
+  """
+  prefix, averages = predictions.facts['checkpoint'], predictions.facts['moving_averages']
+  stored = None if fit_temperature else temperatures.read(prefix, averages)
+  figures = calibration.compute(predictions.labels, predictions.logits, stored, is_trained_on)
+  if not fit_temperature:
+    return figures, stored or 1.0
+  before, fitted = figures['as_it_is'], figures['fitted']
+  temperatures.write(
+    prefix,
+    fitted['temperature'],
+    averages,
+    num_examples=len(predictions.labels),
+    expected_calibration_error=fitted['expected_calibration_error'],
+    expected_calibration_error_before=before['expected_calibration_error'],
+    **about,
+  )
+  tf.logging.info(
+    'Wrote the temperature %.4f to %s: freeze_graph.py takes it into the sidecar.',
+    fitted['temperature'],
+    temperatures.path(prefix),
+  )
+  return figures, fitted['temperature']
 
 
 def predict(
@@ -118,6 +169,7 @@ def predict(
   use_moving_averages=None,
   num_threads=4,
   precision='auto',
+  test_time_augmentation='none',
 ):
   """Runs the network over a split once: every example exactly once, the last batch kept.
 
@@ -134,6 +186,7 @@ def predict(
     use_moving_averages: True or False; None takes them when the checkpoint holds them.
     num_threads: images prepared at the same time.
     precision: one of precision.PRECISIONS.
+    test_time_augmentation: key of test_time_views.VIEWS: which views of a picture are averaged.
 
   Returns:
     Predictions.
@@ -176,10 +229,12 @@ def predict(
       max_images=max_num_batches and max_num_batches * batch_size,
     )
     batch['logits'], kept_float32 = trained_net.answers(net, batch['images'])
+    views = test_time_views.Views(test_time_augmentation)
     tf.logging.info('Starting evaluation at %s', _now())
     start = time.monotonic()
     try:
-      images, rows = _one_pass(session, batch, kept_float32, dataset, batch_size, max_num_batches)
+      read = functools.partial(_run, session, batch, kept_float32, views)
+      images, rows = _one_pass(read, dataset, batch_size, max_num_batches)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
       raise inputs.damaged_record(dataset, labels_offset) or error from None
     seconds = time.monotonic() - start
@@ -195,6 +250,7 @@ def predict(
     'use_grayscale': use_grayscale,
     'moving_averages': net.moving_averages,
     'precision': precision,
+    'test_time_augmentation': test_time_augmentation,
     'batch_size': batch_size,
     'seconds': round(seconds, 3),
     'images_per_second': round(len(rows['labels']) / seconds, 2),
@@ -258,18 +314,36 @@ def _now():
   return time.strftime('%Y-%m-%d-%H:%M:%S')
 
 
-def _one_pass(session, batch, kept_float32, dataset, batch_size, max_num_batches):
-  """Returns images for the batch-norm probe, and all rows without images."""
+def _run(session, batch, kept_float32, views, has_images):
+  """Returns the arrays of the next batch, its images only when asked for."""
+  if not views.are_several:
+    fetches = {name: batch[name] for name in batch if has_images or name != 'images'}
+    return session.run([fetches, kept_float32])[0]
+
+  def ask(images):
+    return session.run([batch['logits'], kept_float32], {batch['images']: images})[0]
+
+  rows = session.run({name: batch[name] for name in batch if name != 'logits'})
+  rows['logits'] = views.mean_logits(session, rows['images'], ask)
+  return rows if has_images else {name: rows[name] for name in rows if name != 'images'}
+
+
+def _one_pass(read, dataset, batch_size, max_num_batches):
+  """Returns images for the batch-norm probe, and all rows without images.
+
+  Args:
+    read: function of whether images are wanted that returns the next batch as arrays.
+    dataset, batch_size, max_num_batches: as those of `predict`.
+  """
   num_batches = max_num_batches or math.ceil(dataset.num_samples / batch_size)
   on_terminal = sys.stderr.isatty()
-  without_images = {name: tensor for name, tensor in batch.items() if name != 'images'}
   first, done, seen, told = None, [], 0, 0
   with tqdm.tqdm(
     total=min(dataset.num_samples, num_batches * batch_size), unit='img', disable=not on_terminal
   ) as bar:
     while True:
       try:
-        rows, _ = session.run([without_images if done else batch, kept_float32])
+        rows = read(not done)
       except tf.errors.OutOfRangeError:
         break
       first = rows.pop('images') if first is None else first
@@ -281,7 +355,7 @@ def _one_pass(session, batch, kept_float32, dataset, batch_size, max_num_batches
     raise UserError(f'There is no record in {dataset.data_sources}.')
   if not on_terminal:
     _tell(told, math.ceil(seen / batch_size), num_batches)
-  return first, {name: np.concatenate([rows[name] for rows in done]) for name in without_images}
+  return first, {name: np.concatenate([rows[name] for rows in done]) for name in done[0]}
 
 
 def _tell(told, finished, num_batches):

@@ -14,6 +14,7 @@ from image_classifier import (
   run_record,
   saved_models,
   sidecar,
+  temperatures,
 )
 from preprocessing import preprocessing_factory
 from slim_compat import tf
@@ -354,8 +355,9 @@ def _facts(facts, graph_def, prefix, keys, output_nodes):
   if prefix:
     facts['step'] = _step(prefix)
     facts['checkpoint'] = os.path.basename(prefix)
-    facts['checkpoint_sha256'] = _sha256(prefix)
+    facts['checkpoint_sha256'] = checkpoints.sha256(prefix)
   facts['moving_averages'] = any(key.endswith(checkpoints.AVERAGE_SUFFIX) for key in keys.values())
+  facts['temperature'] = temperatures.read(prefix, facts['moving_averages']) if prefix else None
   return facts
 
 
@@ -365,9 +367,3 @@ def _step(prefix):
   if step is None and 'global_step' in checkpoints.variables(prefix):
     step = int(tf.train.load_variable(prefix, 'global_step'))
   return step
-
-
-def _sha256(prefix):
-  """Returns the checksum of a checkpoint's index, which holds the checksums of its tensors."""
-  path = prefix + '.index'
-  return slim_files.sha256(path if os.path.exists(path) else prefix)

@@ -16,7 +16,9 @@ from image_classifier import (
   folding,
   graph_files,
   graph_safety,
+  metrics,
   sidecar,
+  test_time_views,
 )
 from image_classifier import (
   precision as precisions,
@@ -25,6 +27,7 @@ from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
 
+UNKNOWN = 'unknown'  # the answer that says that there is none
 _MAX_PICTURE_BYTES = 512 * 1024**2  # no format of photographs fills more with the pixels allowed
 # Pictures read at the same time; the larger ones, which become 12 bytes a pixel, one by one.
 _NUM_THREADS = min(4, os.cpu_count() or 1)
@@ -38,14 +41,18 @@ class Prediction:
   Attributes:
     class_names: list of str, all classes.
     class_ids: int64 array, the net's number of each class.
-    probabilities: float32 array in [0, 1] that sums to 1.
+    probabilities: float32 array in [0, 1] that sums to 1: the softmax of the logits, divided by the
+      temperature that the sidecar may have.
     logits: float32 array.
+    answer: the best class, or 'unknown' when it is less probable than the classifier's
+      min_confidence.
   """
 
   class_names: list
   class_ids: np.ndarray
   probabilities: np.ndarray
   logits: np.ndarray
+  answer: str
 
 
 class Classifier:
@@ -64,6 +71,8 @@ class Classifier:
     batch_size=32,
     trust_graph=False,
     precision='auto',
+    test_time_augmentation='none',
+    min_confidence=None,
   ):
     """Loads a graph.
 
@@ -75,6 +84,9 @@ class Classifier:
       batch_size: pictures a run; the graph's own when that is fixed. Changes no result.
       trust_graph: whether the graph may hold any operation, even one that reads or writes files.
       precision: one of precision.PRECISIONS.
+      test_time_augmentation: key of test_time_views.VIEWS: which views of a picture are averaged.
+      min_confidence: probability of the best class below which the answer is 'unknown', in [0, 1];
+        None for no bound.
 
     Raises:
       UserError: when the graph is no frozen inference graph of a known net, could do more than
@@ -87,6 +99,12 @@ class Classifier:
     self._fixed_batch = shape[0]
     self._num_frames = (shape[1] or clips.NUM_FRAMES) if len(shape) == 5 else None
     self._batch_size = shape[0] or batch_size
+    self._min_confidence = min_confidence or 0.0
+    self.temperature = facts.get('temperature') or 1.0
+    if self.temperature != 1:
+      tf.logging.info(
+        'Probabilities are of the logits divided by the temperature %.4f.', self.temperature
+      )
     self._one_large_picture = threading.Lock()
     graph_def = _folded(graph_def, facts['logits_node'])
     self.precision = precisions.of_graph(precision, graph_def)
@@ -97,7 +115,7 @@ class Classifier:
       self._images = graph.get_tensor_by_name(f'{graph_files.INPUT_NODE}:0')
       self._logits = _logits_of(graph, facts['logits_node'], path)
       self._kept_float32 = precisions.float32_ops([self._logits])
-      self._probabilities = tf.nn.softmax(self._logits)
+      self._views = test_time_views.Views(test_time_augmentation)
       self._build_preprocessing(facts)
       self._session = tf.Session(graph=graph, config=config)
       graph.finalize()
@@ -195,27 +213,33 @@ class Classifier:
 
   def _run(self, inputs):
     """Returns the predictions of one batch."""
-    batch = np.stack(inputs)
+    logits = self._views.mean_logits(self._session, np.stack(inputs), self._ask)
+    probabilities = metrics.probabilities(logits / self.temperature).astype(np.float32)
+    return [self._prediction(*pair) for pair in zip(logits, probabilities, strict=True)]
+
+  def _ask(self, images):
+    """Returns the net's logits of prepared images, one row an image."""
+    batch = images
     if self._fixed_batch:  # and fewer pictures than it takes: black ones fill it up
       missing = self._fixed_batch - len(batch)
       batch = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
     if self._num_frames:
       batch = clips.repeated(batch, self._num_frames)
-    fetches = (self._logits, self._probabilities, self._kept_float32)
+    fetches = (self._logits, self._kept_float32)
     try:
-      logits, probabilities, _ = self._session.run(fetches, {self._images: batch})
+      logits, _ = self._session.run(fetches, {self._images: batch})
     except tf.errors.InvalidArgumentError as error:  # a graph whose parts do not fit together
       raise UserError(f'The graph cannot be run: {error.message.splitlines()[0]}.') from None
     if len(logits) != len(batch):  # a net that flattens makes several pictures of a larger one
       raise UserError(f'The net does not take pictures of {batch.shape[-3:-1]}: give --image_size.')
-    return [
-      self._prediction(*pair) for pair in zip(logits[: len(inputs)], probabilities, strict=False)
-    ]
+    return logits[: len(images)]
 
   def _prediction(self, logits, probabilities):
     order = np.argsort(-logits, kind='stable')
     names = [self.class_names[i] for i in order]
-    return Prediction(names, order, probabilities[order], logits[order])
+    is_sure = probabilities[order[0]] >= self._min_confidence
+    answer = names[0] if is_sure else UNKNOWN
+    return Prediction(names, order, probabilities[order], logits[order], answer)
 
   def close(self):
     """Frees the session; the classifier cannot predict any more."""

@@ -154,7 +154,7 @@ def summary(figures, eval_dir):
 def _calibration_lines(calibration):
   said = {
     'as_it_is': 'as it is',
-    'stored': 'at the temperature {:.4f} that is kept beside the checkpoint',
+    'stored': 'at the temperature {:.4f} that was kept beside the checkpoint',
     'fitted': 'at the temperature {:.4f} fitted on these images',
   }
   return [

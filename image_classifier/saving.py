@@ -16,7 +16,7 @@ import shutil
 from google.protobuf import text_format
 
 import slim_files
-from image_classifier import checkpoints
+from image_classifier import checkpoints, temperatures
 from slim_compat import tf
 from slim_errors import RunError
 
@@ -182,6 +182,7 @@ def _finish(staging, folder):
 
 def _delete(prefix):
   """Deletes what there is of a checkpoint, its index first."""
-  for path in [f'{prefix}.index', *glob.glob(f'{glob.escape(prefix)}.data-*'), f'{prefix}.meta']:
+  others = (f'{prefix}.meta', temperatures.path(prefix))
+  for path in [f'{prefix}.index', *glob.glob(f'{glob.escape(prefix)}.data-*'), *others]:
     if os.path.exists(path):
       os.unlink(path)

@@ -1,7 +1,7 @@
 """The JSON file beside every graph that leaves the project: what a program must know to use it."""
 
 import slim_files
-from image_classifier import clips, graph_files
+from image_classifier import clips, graph_files, temperatures
 from nets import net_info
 from preprocessing import preprocessing_factory
 from slim_compat import tf
@@ -33,6 +33,7 @@ _FIELDS = {
   'checkpoint': Field('text'),
   'checkpoint_sha256': Field('text'),
   'moving_averages': Field('true or false'),
+  'temperature': temperatures.FIELD,
 }
 # Whoever names its logits must say how pictures are prepared for them.
 _TO_CLASSIFY = ('preprocessing_name', 'image_size', 'use_grayscale', 'labels_offset')

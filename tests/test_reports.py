@@ -166,7 +166,7 @@ def test_summary_of_withheld_answers():
 def test_summary_of_a_temperature_that_was_fitted_before():
   figures = make_figures(calibration=calibration.compute(LABELS, LOGITS, 2.0, is_trained_on=True))
   text = reports.summary(figures, 'out')
-  assert 'at the temperature 2.0000 that is kept beside the checkpoint' in text
+  assert 'at the temperature 2.0000 that was kept beside the checkpoint' in text
   assert 'fitted on these images' not in text
 
 
