@@ -132,6 +132,13 @@ _length.integer(
   DEFAULTS.save_interval_secs,
   'Seconds between two checkpoints, of which the newest five stay; 0 saves at the end only.',
 )
+_length.enum(
+  'precision',
+  DEFAULTS.precision,
+  ['auto', 'float32', 'bfloat16'],
+  'What the net computes in; its variables, losses and logits are float32. auto: bfloat16 on a '
+  'processor with AMX or AVX512-BF16, float16 with loss scaling on a GPU, float32 elsewhere.',
+)
 
 _optimizer = command.FlagGroup(FLAGS, 'Optimizer')
 _optimizer.string(

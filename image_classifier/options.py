@@ -39,6 +39,7 @@ class TrainingOptions:
   num_readers: int = 4
   num_preprocessing_threads: int = 4
   clone_on_cpu: bool = False
+  precision: str = 'auto'
   # Loss and optimizer.
   weight_decay: float = 0.00004
   label_smoothing: float = 0.0

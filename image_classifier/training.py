@@ -12,7 +12,9 @@ from image_classifier import (
   checkpoints,
   class_weights,
   inputs,
+  loss_scaling,
   optimization,
+  precision,
   run_length,
   run_lock,
   run_record,
@@ -100,10 +102,15 @@ def _retries_so_far(options):
 
 def _train(options, dataset, retries, patience, loop):
   """Trains in the locked train_dir; returns what the loop returns."""
-  record = {**_describe(options, dataset), 'nan_retries': retries}
+  computes_in = _precision(options)
+  record = {**_describe(options, dataset), 'nan_retries': retries, 'precision': computes_in}
+  options = dataclasses.replace(options, precision=computes_in)
   old_record = run_record.read(options.train_dir)
   if old_record is not None:
     run_record.check_same_run(options.train_dir, old_record, record)
+    before = old_record.get('precision', 'float32')
+    if before != computes_in:
+      tf.logging.info('The run computed in %s so far; from here on in %s.', before, computes_in)
   resumed = _checkpoint_to_resume(options.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
   if retries:
@@ -235,8 +242,10 @@ def _variables_to_resume(train_dir, prefix, variables):
   """Returns some variables by name; raises UserError when the checkpoint lacks one."""
   shapes = checkpoints.variables(prefix)
   variables = {v.op.name: v for v in variables}
-  if run_length.ELAPSED_SECONDS not in shapes:  # the run was not bounded by time before
-    variables.pop(run_length.ELAPSED_SECONDS, None)
+  # What the run had no use for before: a bound in time, float16.
+  for name in (run_length.ELAPSED_SECONDS, *loss_scaling.VARIABLES):
+    if name not in shapes:
+      variables.pop(name, None)
   for name, variable in variables.items():
     shape = variable.shape.as_list()
     if shapes.get(name) != shape:
@@ -257,6 +266,7 @@ def _announce(options, dataset, net, graph, restored):
   print(labels.describe_base(dataset, options.labels_offset))
   if options.class_weights != 'none':
     print(class_weights.table(options, dataset))
+  print(precision.describe(options.precision))
   print(
     warm_start.table(
       net.variables,
@@ -291,6 +301,12 @@ def _warn_of_unsettled_batch_norm(options, graph):
     )
 
 
+def _precision(options):
+  """Returns the precision to compute in; float16 is for a GPU that is used."""
+  name = precision.resolve(options.precision)
+  return 'float32' if name == 'float16' and options.clone_on_cpu else name
+
+
 def _session_config(options):
   config = tf.ConfigProto(allow_soft_placement=True)
   if options.clone_on_cpu:
@@ -300,4 +316,5 @@ def _session_config(options):
   rewrites = config.graph_options.rewrite_options
   rewrites.arithmetic_optimization = rewrites.OFF
   rewrites.memory_optimization = rewrites.NO_MEM_OPT
+  precision.configure(config, options.precision)
   return config

@@ -9,8 +9,10 @@ from image_classifier import (
   folding,
   frozen_part,
   inputs,
+  loss_scaling,
   mixing,
   optimization,
+  precision,
   run_length,
   schedules,
   scopes,
@@ -55,6 +57,8 @@ class TrainingGraph(typing.NamedTuple):
   train_op: typing.Any  # one step; its value is the total loss, float32 scalar
   gradient_norm: typing.Any  # float32 scalar, L2 norm of the gradient of all trained weights
   filenames: typing.Any  # string [batch size], of the batch
+  loss_scale: typing.Any  # float32 scalar, None but for float16
+  float32_ops: list  # to run with each step, so that the logits are not rounded
   learning_rate: typing.Any  # float32 scalar
   elapsed_seconds: typing.Any  # variable of a run that is bounded by time, else None
   add_batch: typing.Any  # operation for all batches of a step but the last, None where it has one
@@ -139,7 +143,10 @@ def build(options, dataset, net, checkpoint=None, given=()):
   elapsed = run_length.elapsed_seconds() if options.max_minutes else None
   rate = schedules.learning_rate(options, dataset.num_samples, global_step, elapsed)
   optimizers = optimization.optimizers(options, rate, trained)
-  gradients = optimization.compute_gradients(optimizers, total_loss)
+  loss_scale = loss_scaling.new(options.precision)
+  gradients = loss_scaling.gradients(
+    loss_scale, total_loss, lambda loss: optimization.compute_gradients(optimizers, loss)
+  )
   num_batches, count_batch = _batch_counter(net.labels)
   updates, step = [*statistics, count_batch], None
   if options.accumulate_steps > 1:
@@ -150,8 +157,13 @@ def build(options, dataset, net, checkpoint=None, given=()):
   gradient_norm = tf.global_norm([gradient for gradient, _ in gradients])
   # The loss counts the weights as they were: without the order it is by chance those of after.
   with tf.control_dependencies([total_loss, gradient_norm]):
-    update = optimization.apply_gradients(
-      options, optimizers, gradients, gradient_norm, global_step
+    update = loss_scaling.update(
+      loss_scale,
+      gradients,
+      global_step,
+      lambda: optimization.apply_gradients(
+        options, optimizers, gradients, gradient_norm, global_step
+      ),
     )
   if step:
     with tf.control_dependencies([update]):
@@ -171,6 +183,8 @@ def build(options, dataset, net, checkpoint=None, given=()):
     train_op=train_op,
     gradient_norm=gradient_norm,
     filenames=net.filenames,
+    loss_scale=None if loss_scale is None else loss_scale(),
+    float32_ops=_float32_ops(net, options, left_out),
     learning_rate=rate,
     elapsed_seconds=elapsed,
     add_batch=step and step.add,
@@ -364,6 +378,15 @@ def _classification_loss(net, options, left_out, of_classes):
     net.labels, net.logits, weights, label_smoothing=options.label_smoothing
   )
   return tf.add_n(tf.losses.get_losses(), name='clone_loss')
+
+
+def _float32_ops(net, options, left_out):
+  """Returns the operations to run with each step, so that no logits are rounded."""
+  if options.precision == 'float32':
+    return []
+  has_auxiliary = _AUXILIARY in net.end_points and not left_out
+  auxiliary = [net.end_points[_AUXILIARY]] if has_auxiliary else []
+  return precision.float32_ops([net.logits, *auxiliary])
 
 
 def _regularization_loss(trained):

@@ -91,12 +91,15 @@ class Loop:
       'learning_rate': graph.learning_rate,
       'filenames': graph.filenames,
       'scalars': graph.scalar_summaries,
+      'float32': graph.float32_ops,
     }
+    if graph.loss_scale is not None:
+      self._fetches['loss_scale'] = graph.loss_scale
     # A step of a cached head takes a millisecond, of which session.run would take a part to itself.
     self._usual_step = session.make_callable(self._fetches)
     self._num_batches = 0  # that have been used
     if graph.add_batch is not None:
-      self._add_batch = session.make_callable([graph.filenames, graph.add_batch])
+      self._add_batch = session.make_callable([graph.filenames, graph.add_batch, graph.float32_ops])
 
   def run(self):
     """Steps until the last step or a signal, then saves; returns the Result.
@@ -163,8 +166,12 @@ class Loop:
     if not has_scalars:
       del values['scalars']
     filenames += list(values.pop('filenames'))
+    loss_scale = values.pop('loss_scale', None)
+    del values['float32']
     figures = {n: float(values.pop(n)) for n in ('loss', 'learning_rate', 'gradient_norm')}
     step = self._step + 1
+    if _is_skipped(loss_scale, **figures):
+      figures['gradient_norm'] = 0.0  # of what the weights have changed by
     if not all(map(math.isfinite, figures.values())):
       raise self._not_finite(step, **figures, filenames=filenames)
     self._step = step
@@ -240,3 +247,9 @@ class Loop:
       'last good checkpoint; try a tenth of the --learning_rate in a new --train_dir, or '
       f'--retry_on_nan=2{batch}.'
     )
+
+
+def _is_skipped(loss_scale, *, loss, gradient_norm, learning_rate):
+  """Whether a step found no gradient that fits into float16, and can at a smaller scale."""
+  can_shrink = loss_scale is not None and loss_scale > 1
+  return can_shrink and math.isfinite(loss) and not math.isfinite(gradient_norm)

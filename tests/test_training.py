@@ -200,6 +200,40 @@ def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
   assert names == {'aux_loss/value', 'softmax_cross_entropy_loss/value'}
 
 
+@pytest.fixture(scope='module')
+def inception(tiny_dataset, tmp_path_factory):
+  """Settings and net of inception_v3, built once: a training_graph.Net and its options."""
+  options = _options(tiny_dataset, tmp_path_factory.mktemp('v3'), model_name='inception_v3')
+  with tf.Graph().as_default():
+    dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+    yield options, training_graph.build_net(options, dataset, 107)
+
+
+@pytest.mark.parametrize(
+  ('how', 'is_trained', 'counts'),
+  [
+    ({}, True, True),
+    ({'finetune': 'head'}, False, False),
+    ({'finetune': 'from:Mixed_7a'}, False, False),
+    ({'finetune': 'from:Mixed_6e'}, True, True),
+    ({'trainable_scopes': 'InceptionV3/Logits'}, False, False),
+    ({'trainable_scopes': 'InceptionV3/Logits,InceptionV3/AuxLogits'}, True, True),
+    ({'trainable_scopes': 'InceptionV3/Mixed_6e'}, False, True),
+  ],
+)
+def test_the_auxiliary_head_counts_when_it_teaches_or_is_named(how, is_trained, counts, inception):
+  options, net = inception
+  with net.images.graph.as_default():
+    options = dataclasses.replace(options, **how)
+    trained, left_out = training_graph._what_is_trained(options, net)
+    statistics = training_graph._statistics(options, left_out)
+  names = {v.op.name for v in trained}
+  assert names
+  assert any(name.startswith('InceptionV3/AuxLogits/') for name in names) == is_trained
+  assert left_out == (() if counts else ('InceptionV3/AuxLogits',))
+  assert counts == any(update.name.startswith('InceptionV3/AuxLogits') for update in statistics)
+
+
 # Start.
 
 
@@ -285,6 +319,48 @@ def test_a_frozen_trunk_is_frozen_with_its_statistics(
   assert _changed(_values(mobilenet_checkpoint), start) & body == set()
   assert _changed(start, end) & body == set()
   assert head - _changed(start, end) == {name for name in head if name.endswith('RMSProp')} & set()
+
+
+def test_a_frozen_trunk_costs_nothing_and_is_in_every_checkpoint(
+  mobilenet_checkpoint, tiny_dataset, tmp_path, capsys
+):
+  settings = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'finetune': 'head'}
+  settings |= {'moving_average_decay': 0.9, 'checkpoint_path': str(mobilenet_checkpoint)}
+  for folder, steps in (('whole', 4), ('parts', 2), ('parts', 4)):
+    options = _options(tiny_dataset, tmp_path / folder, **settings, max_number_of_steps=steps)
+    training.train(options)
+  whole, parts = (_values(tmp_path / folder / 'model.ckpt-4') for folder in ('whole', 'parts'))
+  assert whole.keys() == parts.keys() and _changed(whole, parts) == set()
+  slots = {name.removesuffix('/RMSProp') for name in whole if name.endswith('/RMSProp')}
+  assert {name.rsplit('/', 2)[0] for name in slots} == {'MobilenetV1/Logits'}
+  for name in ('Conv2d_0/weights', 'Conv2d_0/BatchNorm/moving_mean'):
+    average = whole[f'MobilenetV1/{name}/ExponentialMovingAverage']
+    assert np.array_equal(average, whole[f'MobilenetV1/{name}'])
+  # What is written describes the net; what is computed are constants.
+  text = (tmp_path / 'whole' / 'graph.pbtxt').read_text(encoding='utf-8')
+  assert 'name: "MobilenetV1/Conv2d_0/Conv2D"' in text and 'frozen/' not in text
+  with tf.Graph().as_default():
+    tf.train.import_meta_graph(f'{tmp_path}/whole/model.ckpt-4.meta')
+
+
+def test_the_loss_of_a_frozen_trunk_is_what_it_was(mobilenet_checkpoint, tiny_dataset, tmp_path):
+  dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+  settings = {'finetune': 'head', 'weight_decay': 0.1, 'precision': 'float32'}
+  options = _options(tiny_dataset, tmp_path, model_name='mobilenet_v1_025', **settings)
+  losses = []
+  for checkpoint in (None, str(mobilenet_checkpoint)):
+    with tf.Graph().as_default(), tf.Session() as session:
+      tf.set_random_seed(0)
+      net = training_graph.build_net(options, dataset, 32)
+      given = {v.op.name: v for v in net.variables} if checkpoint else {}
+      graph = training_graph.build(options, dataset, net, checkpoint, given)
+      session.run(tf.global_variables_initializer())
+      tf.train.Saver({v.op.name: v for v in net.variables}).restore(
+        session, str(mobilenet_checkpoint)
+      )
+      session.run(graph.initializer)
+      losses.append(session.run([graph.train_op, graph.gradient_norm]))
+  np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def test_overlapping_scopes_train_a_variable_once(tiny_dataset, tmp_path):
