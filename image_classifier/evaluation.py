@@ -213,7 +213,7 @@ def predict(
   net = trained_net.load(
     checkpoint, model_name, num_classes, image_size, channels, use_moving_averages
   )
-  precision = precisions.of_graph(precision, net.graph_def)
+  precision = precisions.of_net(precision, [node.op for node in net.graph_def.node])
   tf.logging.info('Restoring parameters from %s', prefix)
   tf.logging.info(precisions.describe(precision))
   config = tf.ConfigProto()

@@ -107,7 +107,7 @@ class Classifier:
       )
     self._one_large_picture = threading.Lock()
     graph_def = _folded(graph_def, facts['logits_node'])
-    self.precision = precisions.of_graph(precision, graph_def)
+    self.precision = precisions.of_net(precision, [node.op for node in graph_def.node])
     config = tf.ConfigProto()
     precisions.configure(config, self.precision)
     with tf.Graph().as_default() as graph:

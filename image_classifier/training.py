@@ -102,15 +102,10 @@ def _retries_so_far(options):
 
 def _train(options, dataset, retries, patience, loop):
   """Trains in the locked train_dir; returns what the loop returns."""
-  computes_in = _precision(options)
-  record = {**_describe(options, dataset), 'nan_retries': retries, 'precision': computes_in}
-  options = dataclasses.replace(options, precision=computes_in)
+  record = {**_describe(options, dataset), 'nan_retries': retries}
   old_record = run_record.read(options.train_dir)
   if old_record is not None:
     run_record.check_same_run(options.train_dir, old_record, record)
-    before = old_record.get('precision', 'float32')
-    if before != computes_in:
-      tf.logging.info('The run computed in %s so far; from here on in %s.', before, computes_in)
   resumed = _checkpoint_to_resume(options.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
   if retries:
@@ -121,6 +116,8 @@ def _train(options, dataset, retries, patience, loop):
   with tf.Graph().as_default():
     tf.set_random_seed(options.seed)
     net = training_graph.build_net(options, dataset, record['image_size'], first_step)
+    options = dataclasses.replace(options, precision=_precision(options, old_record))
+    record['precision'] = options.precision
     start, restored = _plan_start(options, net, resumed)
     graph = training_graph.build(options, dataset, net, start, restored)
     if resumed:
@@ -301,10 +298,16 @@ def _warn_of_unsettled_batch_norm(options, graph):
     )
 
 
-def _precision(options):
-  """Returns the precision to compute in; float16 is for a GPU that is used."""
-  name = precision.resolve(options.precision)
-  return 'float32' if name == 'float16' and options.clone_on_cpu else name
+def _precision(options, old_record):
+  """Returns the precision to compute the net of the graph in; says when it was another so far."""
+  op_types = [op.type for op in tf.get_default_graph().get_operations()]
+  name = precision.of_net(options.precision, op_types)
+  if name == 'float16' and options.clone_on_cpu:
+    name = 'float32'
+  before = (old_record or {}).get('precision', 'float32')
+  if old_record and before != name:
+    tf.logging.info('The run computed in %s so far; from here on in %s.', before, name)
+  return name
 
 
 def _session_config(options):

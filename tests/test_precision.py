@@ -49,12 +49,21 @@ def test_auto_is_float16_on_a_gpu(machine):
   assert precision.resolve('float32') == 'float32'
 
 
-def test_auto_is_float32_for_depthwise_convolutions(machine):
+@pytest.mark.parametrize(
+  ('op_types', 'expected'),
+  [
+    (['Conv2D'] * 3, 'bfloat16'),
+    (['Conv2D', 'DepthwiseConv2dNative', 'Relu'], 'float32'),  # as mobilenet
+    (['DepthwiseConv2dNative'] + ['Conv2D'] * 69, 'bfloat16'),  # as inception_v2
+  ],
+)
+def test_auto_is_float32_for_depthwise_convolutions(machine, op_types, expected):
   machine('amx_bf16')
-  for op, expected in (('Conv2D', 'bfloat16'), ('DepthwiseConv2dNative', 'float32')):
-    graph_def = tf.GraphDef(node=[tf.NodeDef(name='a', op=op)])
-    assert precision.of_graph('auto', graph_def) == expected
-    assert precision.of_graph('bfloat16', graph_def) == 'bfloat16'
+  assert precision.of_net('auto', op_types) == expected
+  assert precision.of_net('bfloat16', op_types) == 'bfloat16'
+  assert precision.of_net('float32', op_types) == 'float32'
+  machine('amx_bf16', gpus=['GPU:0'])
+  assert precision.of_net('auto', op_types) == 'float16'
 
 
 def test_bfloat16_on_another_processor_is_slow(machine, caplog):
