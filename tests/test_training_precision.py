@@ -85,4 +85,5 @@ def test_float16_skips_steps_until_the_gradients_fit(tiny_dataset, tmp_path, mon
 def test_float16_is_for_a_gpu_that_is_used(monkeypatch):
   monkeypatch.setattr(precision, 'resolve', lambda name: 'float16')
   assert training._precision(TrainingOptions(), None) == 'float16'
-  assert training._precision(dataclasses.replace(TrainingOptions(), clone_on_cpu=True), None) == 'float32'
+  options = dataclasses.replace(TrainingOptions(), clone_on_cpu=True)
+  assert training._precision(options, None) == 'float32'
