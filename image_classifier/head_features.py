@@ -1,0 +1,109 @@
+"""The features that a net's head reads, of every image of a split, from the feature cache."""
+
+import os
+
+import numpy as np
+
+from image_classifier import (
+  checkpoints,
+  clips,
+  feature_cache,
+  folding,
+  frozen_part,
+  precision,
+  warm_start,
+)
+from image_classifier.feature_store import FOLDER_NAME
+from nets import nets_factory
+from nets.net_info import net_info
+from slim_compat import slim, tf
+from slim_errors import RunError, UserError
+
+# Rows of maps that are averaged together.
+_ROWS_AT_ONCE = 256
+
+
+def compute(dataset, dataset_dir, model_name, checkpoint_path, output_dir, precision_name='auto'):
+  """Runs every image of a split through a net up to its head, unless it was done before.
+
+  Args:
+    dataset: slim.dataset.Dataset.
+    dataset_dir: its folder, which holds the cache.
+    model_name: key of networks_map.
+    checkpoint_path: a checkpoint or a folder of them; its head is not used.
+    output_dir: folder of the cache where that of the data set cannot be written to.
+    precision_name: one of precision.PRECISIONS.
+
+  Returns:
+    records: feature_cache.Records of the split.
+    features: float32 [n, numbers]; maps are averaged over their positions.
+    count: how many images were computed now.
+
+  Raises:
+    UserError, RunError: it cannot be done.
+  """
+  if 'encoded' not in dataset.decoder.list_items():
+    raise UserError(f"{dataset_dir} cannot be judged: its decoder has no item 'encoded'.")
+  prefix = checkpoints.resolve(checkpoint_path)
+  channels = getattr(dataset, 'channels', 3)
+  frozen = _below_head(prefix, model_name, dataset.num_classes, channels, precision_name)
+  size = net_info(model_name).default_image_size
+  views = feature_cache.Views(model_name, size, use_grayscale=channels == 1)
+  root = os.path.join(dataset_dir, FOLDER_NAME)
+  if not os.access(root if os.path.exists(root) else dataset_dir, os.W_OK):
+    root = os.path.join(output_dir, FOLDER_NAME)
+  records = feature_cache.read_records(dataset)
+  store = feature_cache.open_store(root, dataset, frozen, views)
+  try:
+    count = feature_cache.fill(store, dataset, frozen, views, records.images)
+  except OSError as error:
+    raise RunError(f'{store.folder} cannot be written to: {error.strerror}.') from None
+  places = store.places([(image, 0) for image in records.images])
+  parts = np.array_split(places, -(-len(places) // _ROWS_AT_ONCE))
+  features = [np.concatenate(list(map(_pooled, store.gather(p))), axis=1) for p in parts]
+  return records, np.concatenate(features), count
+
+
+def _below_head(prefix, model_name, num_classes, channels, precision_name):
+  """Returns the feature_cache.Frozen of all of a net but its head.
+
+  Its output is named as in training, where dropout is no mere identity.
+  """
+  info = net_info(model_name)
+  size = info.default_image_size
+  with tf.Graph().as_default() as graph:
+    images = tf.placeholder(tf.float32, [None, size, size, channels], 'images')
+    network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=False)
+    logits, _ = network_fn(clips.as_input(images, model_name))
+    plan = warm_start.plan(prefix, slim.get_model_variables(), info)
+    computes_in = precision.of_net(precision_name, [op.type for op in graph.get_operations()])
+    fixed = {name for name in plan.restored if not name.startswith(info.head_prefixes)}
+    part = frozen_part.find(images, [logits], fixed)
+    part = part._replace(boundary=[_before_identities(tensor) for tensor in part.boundary])
+  if not part.variables:
+    raise UserError(f'{model_name} has no layers below its head whose features could be judged.')
+  reader = tf.train.load_checkpoint(prefix)
+  values = {name: reader.get_tensor(name) for name in part.variables}
+  config = tf.ConfigProto()
+  precision.configure(config, computes_in)
+  return feature_cache.Frozen(
+    folding.folded(folding.with_constants(frozen_part.graph_def(part), values)),
+    images.name,
+    tuple(tensor.name for tensor in part.boundary),
+    tuple(tuple(tensor.shape.as_list()[1:]) for tensor in part.boundary),
+    computes_in,
+    config,
+  )
+
+
+def _before_identities(tensor):
+  while tensor.op.type == 'Identity':
+    (tensor,) = tensor.op.inputs
+  return tensor
+
+
+def _pooled(features):
+  """Returns stored features [n, ..., channels] as float32 [n, channels]."""
+  if features.dtype == np.uint16:  # bfloat16, the upper half of float32
+    features = (features.astype(np.uint32) << 16).view(np.float32)
+  return features.reshape(len(features), -1, features.shape[-1]).mean(axis=1, dtype=np.float32)
