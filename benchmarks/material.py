@@ -25,7 +25,7 @@ _FEW_IMAGES = {'train': 80, 'validation': 4}  # a class, of the data set that is
 class Material:
   """Where everything lies, and how much of it a measurement uses."""
 
-  folder: str  # for what a measurement leaves behind
+  folder: str  # for what a measurement leaves behind; gone after it
   images: str  # train/CLASS and validation/CLASS
   records: str  # the same as shards
   few_records: str  # shards of some of the images
@@ -84,7 +84,7 @@ def prepare(folder, isolate, *, model_name, image_size, batch_size, start_models
     batch_size=batch_size,
     eval_batch_size=min(100, counts['validation'] // 5),
     num_classified=min(320, counts['validation']),
-    seconds=0.2 if quick else 12.0,
+    seconds=0.2 if quick else 8.0,
     checkpoints=checkpoints,
     trained=trained,
     graph=graph,

@@ -1,5 +1,6 @@
 """How many arithmetic operations an image costs, counted from the shapes of the net's graph."""
 
+import functools
 import math
 
 from image_classifier import scopes
@@ -9,6 +10,7 @@ from slim_compat import tf
 _CONVOLUTIONS = ('Conv2D', 'DepthwiseConv2dNative')
 
 
+@functools.cache
 def of_an_image(model_name, image_size, num_classes, finetune='all'):
   """Counts the multiplications and additions of convolutions and matrix products.
 

@@ -37,7 +37,7 @@ def training(material, finetune='all'):
   """Trains without a cache until enough was measured; returns images a second."""
   import train_image_classifier
 
-  train_dir = f'{material.folder}/train-{time.monotonic_ns()}'
+  train_dir = f'{material.folder}/train'
   size = material.image_size
   words = training_flags(
     material, material.model_name, size, finetune, train_dir, cache_features='off'
@@ -56,7 +56,7 @@ def cached_training(material, finetune):
   import train_image_classifier
   from image_classifier import progress
 
-  train_dir = f'{material.folder}/cached-{time.monotonic_ns()}'
+  train_dir = f'{material.folder}/cached'
   words = training_flags(
     dataclasses.replace(material, records=material.few_records),
     material.model_name,
@@ -97,7 +97,7 @@ def evaluation(material):
       f'--checkpoint_path={material.trained}',
       f'--model_name={material.model_name}',
       f'--eval_image_size={material.image_size}',
-      f'--eval_dir={material.folder}/eval-{time.monotonic_ns()}',
+      f'--eval_dir={material.folder}/eval',
       f'--batch_size={material.eval_batch_size}',
       '--max_num_batches=5',
     )
@@ -125,7 +125,7 @@ def conversion(material):
   import data_convert
   from datasets import manifest
 
-  output = f'{material.folder}/converted-{time.monotonic_ns()}'
+  output = f'{material.folder}/converted'
   start = time.perf_counter()
   run_command(data_convert, '-t', material.images, f'--output_dir={output}')
   seconds = time.perf_counter() - start

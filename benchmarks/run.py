@@ -6,6 +6,7 @@ Prints a table and writes one line of JSON a row to --output. Each measurement r
 its own; ours and the reference take turns. docs/performance.md explains the rows.
 """
 
+import dataclasses
 import importlib
 import itertools
 import json
@@ -63,8 +64,9 @@ def main(flags, call=None):
     print(
       *report.machine_lines(facts, prepared, rates), '', *report.heading(), sep='\n', flush=True
     )
+    limits = call(_limits, chosen=chosen, prepared=prepared, rates=rates)
     done = []
-    for row in _measured(chosen, prepared, flags.repeat, rates, call):
+    for row in _measured(chosen, prepared, flags.repeat, limits, call):
       print(report.line(row), flush=True)
       done.append(json.dumps(row | {'machine': facts, 'material': prepared.description}) + '\n')
       slim_files.write_atomically(flags.output, ''.join(done))
@@ -78,7 +80,7 @@ def _chosen(names, table):
   return [row for row in table if not names or row.name in names]
 
 
-def _measured(chosen, prepared, repeat, rates, call):
+def _measured(chosen, prepared, repeat, limits, call):
   """Yields the facts of each row; the cases of a family are measured in turn."""
   for _, family in itertools.groupby(chosen, lambda row: row.family):
     family = list(family)
@@ -90,7 +92,7 @@ def _measured(chosen, prepared, repeat, rates, call):
     for row in family:
       ours = [one[row.figure_of_ours or row.figure] for one in figures[row.ours]]
       reference = [one[row.figure] for one in figures[row.reference]]
-      yield report.row_facts(row, ours, reference, _limit(row, prepared, rates, call))
+      yield report.row_facts(row, ours, reference, limits.get(row.name))
 
 
 def _say(text):
@@ -101,26 +103,25 @@ def _measure(case, prepared):
   """Returns a case's figures, with the most memory that this process has had in use."""
   module, _, function = case.function.partition('.')
   measure = getattr(importlib.import_module(f'benchmarks.{module}'), function)
-  figures = measure(prepared, **dict(case.arguments))
+  with tempfile.TemporaryDirectory(dir=prepared.folder) as folder:
+    figures = measure(dataclasses.replace(prepared, folder=folder), **dict(case.arguments))
   return figures | {'peak_bytes': machine.peak_bytes()}
 
 
-def _limit(row, prepared, rates, call):
-  """Returns how many operations an image of the row costs, and the machine's rates."""
-  if row.work is None:
-    return None
-  counts = call(_count, prepared=prepared, finetune=row.finetune)
-  whole, trained = row.work
-  count = whole * counts['forward'] + trained * counts['trained']
-  return {'operations': count, 'rates': rates}
-
-
-def _count(prepared, finetune):
+def _limits(chosen, prepared, rates):
+  """Returns {row's name: operations of an image, and the machine's rates} where it is computing."""
   from benchmarks import operations
 
-  return operations.of_an_image(
-    prepared.model_name, prepared.image_size, prepared.num_classes, finetune
-  )
+  limits = {}
+  for row in chosen:
+    if row.work is not None:
+      counts = operations.of_an_image(
+        prepared.model_name, prepared.image_size, prepared.num_classes, row.finetune
+      )
+      whole, trained = row.work
+      count = whole * counts['forward'] + trained * counts['trained']
+      limits[row.name] = {'operations': count, 'rates': rates}
+  return limits
 
 
 def cli():

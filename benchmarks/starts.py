@@ -22,7 +22,7 @@ _REFERENCE_HELP = 'import slim_compat'
 def first_step(material, model_name):
   """Starts full training from a checkpoint; returns the seconds until the first step has ended."""
   size = net_info.net_info(model_name).default_image_size
-  train_dir = f'{material.folder}/start-{time.monotonic_ns()}'
+  train_dir = f'{material.folder}/start'
   words = ours.training_flags(material, model_name, size, 'all', train_dir, max_number_of_steps=1)
   return _seconds_until(_FIRST_STEP, 'train_image_classifier.py', *words)
 
