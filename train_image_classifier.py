@@ -140,6 +140,27 @@ _length.enum(
   'processor with AMX or AVX512-BF16, float16 with loss scaling on a GPU, float32 elsewhere.',
 )
 
+_validation = command.FlagGroup(FLAGS, 'Evaluation while training')
+_validation.integer(
+  'eval_every_steps',
+  None,
+  'Steps between two evaluations, and one at the end; the best checkpoint is kept in the folder '
+  'best of --train_dir. None never evaluates.',
+)
+_validation.float('eval_every_epochs', None, 'The same in epochs, such as 0.5.')
+_validation.string('eval_split', DEFAULTS.eval_split, 'Split to evaluate on.')
+_validation.enum(
+  'best_metric',
+  DEFAULTS.best_metric,
+  ['accuracy', 'loss'],
+  'Which figure of the evaluations decides what is best.',
+)
+_validation.integer(
+  'early_stopping_patience',
+  None,
+  'End the run after so many evaluations in a row without a new best one; None never does.',
+)
+
 _optimizer = command.FlagGroup(FLAGS, 'Optimizer')
 _optimizer.string(
   'optimizer',
@@ -315,7 +336,12 @@ def main(flags):
   from image_classifier import training  # imports TensorFlow
 
   result = training.train(options)
-  if result.loss is None:
+  if result.loss is None and result.is_stopped_early:
+    print(
+      f'{options.train_dir} has ended early at step {result.step}: raise '
+      '--early_stopping_patience or leave it out to train on.'
+    )
+  elif result.loss is None:
     print(
       f'{options.train_dir} has reached step {result.step} already: '
       'raise --max_number_of_steps, --max_epochs or --max_minutes to train on.'

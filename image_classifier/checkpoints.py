@@ -19,7 +19,8 @@ AVERAGE_SUFFIX = '/ExponentialMovingAverage'
 _STEP = 'global_step'
 # What TensorFlow's reader raises for a file it cannot use, depending on what is wrong with it.
 _UNREADABLE = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
-_PART = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
+# What the name of a checkpoint's file ends in.
+PART = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ def load(path):
     if newest is None:
       raise UserError(f'There is no complete checkpoint in {path}: {_what_is_in(path)}.')
     return newest
-  prefix = _PART.sub('', path)
+  prefix = PART.sub('', path)
   missing = missing_parts(prefix)
   if missing:
     raise UserError(f'Checkpoint {prefix} is not complete: {missing}.')
@@ -166,7 +167,7 @@ def oldest_first(folder):
   The folder's `checkpoint` file says which those are; others, by their steps, are older.
   """
   by_step = sorted(
-    (_PART.sub('', path) for path in glob.glob(f'{glob.escape(folder)}/*.index')),
+    (PART.sub('', path) for path in glob.glob(f'{glob.escape(folder)}/*.index')),
     key=lambda prefix: step_of(prefix) or 0,
   )
   named = listed(folder)

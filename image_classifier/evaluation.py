@@ -170,6 +170,7 @@ def predict(
   num_threads=4,
   precision='auto',
   test_time_augmentation='none',
+  probes_batch_norm=True,
 ):
   """Runs the network over a split once: every example exactly once, the last batch kept.
 
@@ -187,6 +188,7 @@ def predict(
     num_threads: images prepared at the same time.
     precision: one of precision.PRECISIONS.
     test_time_augmentation: key of test_time_views.VIEWS: which views of a picture are averaged.
+    probes_batch_norm: whether to look for stale statistics, which takes a second network.
 
   Returns:
     Predictions.
@@ -239,7 +241,9 @@ def predict(
       raise inputs.damaged_record(dataset, labels_offset) or error from None
     seconds = time.monotonic() - start
   _check_finite(rows['logits'], prefix)
-  stale = _stale_batch_norm(checkpoint, model_name, num_classes, images, rows, use_moving_averages)
+  stale = probes_batch_norm and _stale_batch_norm(
+    checkpoint, model_name, num_classes, images, rows, use_moving_averages
+  )
   facts = {
     'checkpoint': prefix,
     'step': checkpoints.step_of(prefix),
@@ -339,7 +343,10 @@ def _one_pass(read, dataset, batch_size, max_num_batches):
   on_terminal = sys.stderr.isatty()
   first, done, seen, told = None, [], 0, 0
   with tqdm.tqdm(
-    total=min(dataset.num_samples, num_batches * batch_size), unit='img', disable=not on_terminal
+    total=min(dataset.num_samples, num_batches * batch_size),
+    unit='img',
+    leave=None,  # below another bar it goes
+    disable=not on_terminal,
   ) as bar:
     while True:
       try:

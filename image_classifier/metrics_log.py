@@ -1,5 +1,7 @@
-"""metrics.jsonl: one line of JSON for every logged step of a run, for scripts and spreadsheets."""
+"""metrics.jsonl: a line of JSON for every logged step and evaluation of a run; and metrics.csv."""
 
+import csv
+import io
 import json
 import os
 
@@ -8,6 +10,8 @@ from image_classifier import saving
 from slim_compat import tf
 
 FILE_NAME = 'metrics.jsonl'
+CSV_NAME = 'metrics.csv'
+_COLUMNS = ('step', 'split', 'loss', 'accuracy', 'learning_rate')
 
 
 class MetricsLog:
@@ -47,6 +51,36 @@ class MetricsLog:
     else:
       self._size += len(content)
       self._waiting.clear()
+
+
+def read(train_dir):
+  """Returns the lines of a run as dicts; those of evaluations have a 'split'."""
+  path = os.path.join(train_dir, FILE_NAME)
+  if not os.path.exists(path):
+    return []
+  with open(path, encoding='utf-8') as file:
+    return [json.loads(line) for line in file]
+
+
+def write_csv(train_dir, lines, train_split):
+  """Writes metrics.csv anew; where the disk is full the old one stays, and the run goes on.
+
+  Args:
+    train_dir: folder of the run.
+    lines: what `read` returns.
+    train_split: name of the split that is trained on.
+  """
+  text = io.StringIO()
+  table = csv.DictWriter(text, _COLUMNS, restval='', extrasaction='ignore', lineterminator='\n')
+  table.writeheader()
+  table.writerows({'split': train_split, **line} for line in lines)
+  path = os.path.join(train_dir, CSV_NAME)
+  try:
+    slim_files.write_atomically(path, text.getvalue())
+  except OSError as error:
+    if not saving.is_disk_full(error):
+      raise
+    tf.logging.log_first_n(tf.logging.WARN, '%s cannot be written, the disk is full.', 1, path)
 
 
 def _size_of_lines(path, last_step):

@@ -79,3 +79,9 @@ class TrainingOptions:
   log_every_n_steps: int = 10
   save_summaries_secs: int = 600
   save_interval_secs: int = 600
+  # Evaluation while training.
+  eval_every_steps: int | None = None
+  eval_every_epochs: float | None = None
+  eval_split: str = 'validation'
+  best_metric: str = 'accuracy'
+  early_stopping_patience: int | None = None  # evaluations; None: never stops early

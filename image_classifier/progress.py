@@ -49,6 +49,13 @@ class Progress:
     else:
       tf.logging.info('global step %d: loss = %.4f (%.3f sec/step)', step, loss, seconds)
 
+  def say(self, line):
+    """Prints a line, above the bar where there is one."""
+    if self._bar is not None:
+      self._bar.write(line)
+    else:
+      print(line, flush=True)
+
   def close(self):
     """Ends the bar."""
     self._shown.close()

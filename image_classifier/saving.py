@@ -23,8 +23,9 @@ from slim_errors import RunError
 STAGING_FOLDER = '.saving'
 _POINTER_FILE = 'checkpoint'
 _NO_SPACE = ('No space left', 'Disk quota exceeded')
+_OF_CHECKPOINT = re.compile(r'model\.ckpt-\d+')
 # Temporary files of slim_files.write_atomically.
-_TEMPORARY_FILE = re.compile(r'\.(run\.json|graph\.pbtxt)\.\w{8}')
+_TEMPORARY_FILE = re.compile(r'\.(run\.json|graph\.pbtxt|metrics\.csv)\.\w{8}')
 
 
 class CheckpointWriter:
@@ -127,6 +128,38 @@ class CheckpointWriter:
     )
 
 
+def keep_only(prefix, folder, files):
+  """Makes a checkpoint the only one of another folder: the one before goes when this one is whole.
+
+  A crash leaves one or the other; `recover_only` then ends or undoes what was begun.
+
+  Args:
+    prefix: of a checkpoint on the same disk or another.
+    folder: made when missing.
+    files: {name: bytes} of what belongs to the checkpoint and is replaced along with it.
+  """
+  os.makedirs(folder, exist_ok=True)
+  recover_only(folder)
+  staging, name = os.path.join(folder, STAGING_FOLDER), os.path.basename(prefix)
+  os.mkdir(staging)
+  for path in _parts(prefix):
+    _link_or_copy(path, os.path.join(staging, os.path.basename(path)))
+  for file, content in files.items():
+    _write(os.path.join(staging, file), content)
+  state = tf.train.generate_checkpoint_state_proto('', name, [name])
+  _write(os.path.join(staging, _POINTER_FILE), text_format.MessageToString(state).encode())
+  _move(staging, folder)
+  _finish(staging, folder)
+  _delete_unlisted(folder)
+
+
+def recover_only(folder):
+  """Does for a folder of `keep_only`, if it exists, what `recover` does for a train_dir."""
+  if os.path.isdir(folder):
+    recover(folder)
+    _delete_unlisted(folder)
+
+
 def recover(train_dir):
   """Ends or undoes the save during which an earlier process of the run died, if it did.
 
@@ -164,25 +197,46 @@ def _move(staging, folder):
     slim_files.sync(os.path.join(staging, name))
   slim_files.sync(staging)
   for name in names:
-    if name != _POINTER_FILE:
+    if checkpoints.PART.search(name):
       os.replace(os.path.join(staging, name), os.path.join(folder, name))
   slim_files.sync(folder)
 
 
 def _finish(staging, folder):
-  """Deletes the checkpoints before those that the new `checkpoint` lists, and renames that."""
+  """Deletes the checkpoints before those that the new `checkpoint` lists, and renames that last."""
   old, new = checkpoints.listed(folder), [os.path.basename(p) for p in checkpoints.listed(staging)]
   first = next((i for i, prefix in enumerate(old) if os.path.basename(prefix) in new), 0)
   for prefix in old[:first]:
     _delete(prefix)
-  os.replace(os.path.join(staging, _POINTER_FILE), os.path.join(folder, _POINTER_FILE))
+  for name in sorted(os.listdir(staging), key=lambda name: name == _POINTER_FILE):
+    os.replace(os.path.join(staging, name), os.path.join(folder, name))
   os.rmdir(staging)
   slim_files.sync(folder)
 
 
+def _parts(prefix):
+  """Returns the files that there are of a checkpoint, its index first."""
+  paths = [f'{prefix}.index', *glob.glob(f'{glob.escape(prefix)}.data-*'), f'{prefix}.meta']
+  return [path for path in paths if os.path.exists(path)]
+
+
 def _delete(prefix):
-  """Deletes what there is of a checkpoint, its index first."""
-  others = (f'{prefix}.meta', temperatures.path(prefix))
-  for path in [f'{prefix}.index', *glob.glob(f'{glob.escape(prefix)}.data-*'), *others]:
+  for path in [*_parts(prefix), temperatures.path(prefix)]:
     if os.path.exists(path):
       os.unlink(path)
+
+
+def _delete_unlisted(folder):
+  """Deletes the checkpoints of a run that `checkpoint` does not list, as far as it lists any."""
+  listed = checkpoints.listed(folder)
+  names = filter(None, map(_OF_CHECKPOINT.match, os.listdir(folder) if listed else ()))
+  for prefix in {os.path.join(folder, name[0]) for name in names} - set(listed):
+    _delete(prefix)
+
+
+def _link_or_copy(source, target):
+  """A checkpoint is never written to again, so that one file may bear two names."""
+  try:
+    os.link(source, target)
+  except OSError:  # a file system without such links
+    shutil.copyfile(source, target)

@@ -25,11 +25,19 @@ class EventFile:
   """
 
   def __init__(self, folder, graph_def, first_step):
-    """Starts a file: TensorBoard drops what earlier files of the folder say after `first_step`."""
+    """Starts a file: TensorBoard drops what earlier files of the folder say after `first_step`.
+
+    Args:
+      folder: made when missing.
+      graph_def: tf.GraphDef to show; None: no graph.
+      first_step: step of what comes.
+    """
+    os.makedirs(folder, exist_ok=True)
     self._folder = folder
     self._path = self._writer = None
     self._size = 0  # of the whole records in it
-    self._add(graph_def=graph_def.SerializeToString())
+    if graph_def is not None:
+      self._add(graph_def=graph_def.SerializeToString())
     self._add(session_log=tf.SessionLog(status=tf.SessionLog.START), step=first_step)
 
   def add_summary(self, summary, step):

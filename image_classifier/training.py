@@ -22,6 +22,7 @@ from image_classifier import (
   schedules,
   scopes,
   training_graph,
+  validation,
   warm_start,
 )
 from image_classifier.training_loop import Loop, NotFinite
@@ -108,6 +109,9 @@ def _train(options, dataset, retries, patience, loop):
     run_record.check_same_run(options.train_dir, old_record, record)
   resumed = _checkpoint_to_resume(options.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
+  evaluates = None
+  if validation.is_on(options):
+    evaluates = validation.Validation(options, dataset.num_samples, record, bool(resumed))
   if retries:
     options = schedules.slower(options, 10**retries)
     message = 'Retry %d after a loss that was not a number: --learning_rate=%g'
@@ -135,7 +139,7 @@ def _train(options, dataset, retries, patience, loop):
         restore.restore(session, start)
       session.run(graph.initializer)
       try:
-        return loop(options, graph, session, saver, resumed, first_step, patience).run()
+        return loop(options, graph, session, saver, resumed, first_step, patience, evaluates).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         raise inputs.damaged_record(dataset, options.labels_offset) or error from None
       except tf.errors.ResourceExhaustedError:
@@ -160,6 +164,7 @@ def _check(options):
   if options.labels_offset < 0:
     raise UserError(f'--labels_offset={options.labels_offset} must be 0 or more.')
   optimization.check(options)
+  validation.check(options)
 
 
 def _make_folder(train_dir):

@@ -177,6 +177,9 @@ def build(options, dataset, net, checkpoint=None, given=()):
   losses = {
     'total_loss': total_loss,
     'Losses/clone_loss': classification_loss,
+    # Under the tags of an evaluation, which TensorBoard draws into the same charts.
+    'loss': classification_loss,
+    'accuracy': _accuracy(net),
     'Losses/regularization_loss': regularization_loss,
   }
   return TrainingGraph(
@@ -378,6 +381,12 @@ def _classification_loss(net, options, left_out, of_classes):
     net.labels, net.logits, weights, label_smoothing=options.label_smoothing
   )
   return tf.add_n(tf.losses.get_losses(), name='clone_loss')
+
+
+def _accuracy(net):
+  """Returns the share of a batch that is right, by the larger share where a label is mixed."""
+  is_right = tf.equal(tf.argmax(net.logits, axis=1), tf.argmax(net.labels, axis=1))
+  return tf.reduce_mean(tf.cast(is_right, tf.float32))
 
 
 def _float32_ops(net, options, left_out):

@@ -38,6 +38,7 @@ class Result(typing.NamedTuple):
   step: int
   loss: float | None  # of the last step; None when no step was left to run
   signal: int | None  # the signal that stopped it
+  is_stopped_early: bool = False  # as --early_stopping_patience has it
 
 
 class _Every:
@@ -57,7 +58,9 @@ class _Every:
 class Loop:
   """The steps of one run: its session, its files and its clocks."""
 
-  def __init__(self, options, graph, session, saver, resumed, first_step, patience):
+  def __init__(
+    self, options, graph, session, saver, resumed, first_step, patience, validation=None
+  ):
     """Takes what training.train has prepared.
 
     Args:
@@ -65,6 +68,7 @@ class Loop:
       resumed: prefix of the checkpoint in the train_dir that was restored, or None.
       first_step: step of the variables.
       patience: seconds without the end of a step after which a line says what the run is doing.
+      validation: validation.Validation; None never evaluates.
     """
     self._options, self._graph, self._session = options, graph, session
     self._graph_def = graph.described()
@@ -78,9 +82,12 @@ class Loop:
       options.save_summaries_secs and max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS)
     )
     self._log = MetricsLog(options.train_dir, first_step)
+    self._validation = validation
+    if validation is not None:
+      validation.start(self._log)
     self._step, self._first_step = first_step, first_step  # how many have ended, and at the start
     self._saved_step = first_step if resumed else None
-    self._is_saving = False
+    self._is_saving = self._is_evaluating = False
     self._clock = run_length.Clock(graph.elapsed_seconds, session, options.max_minutes)
     self._rate_mark = time.monotonic(), first_step
     self._watchdog = Watchdog(self._where, patience)
@@ -117,35 +124,66 @@ class Loop:
       contextlib.closing(progress),
       stop_signals.collected() as stopped,
       self._watchdog.watching(),
+      contextlib.closing(self._validation or contextlib.ExitStack()),
     ):
       if self._saved_step is None:
         self._write_graph()
         self._write_checkpoint()
       tf.logging.info('Starting Queues.')
       self._rate_mark = time.monotonic(), self._step
-      while (last_step is None or self._step < last_step) and not stopped:
+      if self._is_evaluation_due(self._step):  # and the process before did not live to see it
+        self._evaluate(progress)
+      while not (self._is_over() or stopped):
         self._clock.tick()
         if self._clock.is_over():
           break
         loss = self._run_step()
         progress.step(self._step, loss)
         self._watchdog.step_ended()
-        if self._save.is_over():
+        is_evaluation_due = self._is_evaluation_due(self._step)
+        if is_evaluation_due or self._save.is_over():
           self._write_checkpoint()
+        if is_evaluation_due:
+          self._evaluate(progress)
       tf.logging.info('Stopping Training.')
       if self._step > self._saved_step:
         tf.logging.info('Finished training! Saving model to disk.')
         self._write_checkpoint()
-    return Result(self._step, loss, stopped[0] if stopped else None)
+      if self._validation is not None and not stopped:
+        self._evaluate(progress)
+        for line in self._validation.conclusion(self._step):
+          progress.say(line)
+    is_early = self._validation is not None and self._validation.is_over()
+    return Result(self._step, loss, stopped[0] if stopped else None, is_early)
+
+  def _is_over(self):
+    if self._validation is not None and self._validation.is_over():
+      return True
+    last_step = self._options.max_number_of_steps
+    return last_step is not None and self._step >= last_step
+
+  def _is_evaluation_due(self, step):
+    return self._validation is not None and self._validation.is_due(step)
+
+  def _evaluate(self, progress):
+    """Evaluates the newest checkpoint, which is of the newest step, unless it was before."""
+    if self._validation.is_known(self._step):
+      return
+    self._is_evaluating = True
+    rate = float(self._session.run(self._graph.learning_rate))
+    progress.say(self._validation.evaluate(self._checkpoints.newest, self._step, rate))
+    self._is_evaluating = False
 
   def _run_step(self):
     """Runs one step with the summaries that are due; returns its loss.
 
-    The first and the last step have their scalars whatever the clock says.
+    The first and the last step, and those before an evaluation, have their scalars whatever the
+    clock says.
     """
     last_step = self._options.max_number_of_steps
     is_edge = self._step in (self._first_step, (last_step or 0) - 1)
-    has_scalars = self._scalars.is_over() or (is_edge and self._options.save_summaries_secs)
+    is_marked = is_edge or self._is_evaluation_due(self._step + 1)
+    has_scalars = self._scalars.is_over() or (is_marked and self._options.save_summaries_secs)
     filenames = []
     try:
       for _ in range(self._options.accumulate_steps - 1):
@@ -185,6 +223,8 @@ class Loop:
     """Returns in words what the run is doing; called by the watchdog's thread."""
     if self._is_saving:
       return f'the checkpoint of step {self._step} is being saved'
+    if self._is_evaluating:
+      return f'the checkpoint of step {self._step} is being evaluated'
     step = self._step
     try:
       options = tf.RunOptions(timeout_in_ms=_ANSWER_MILLISECONDS)
