@@ -160,6 +160,22 @@ _validation.integer(
   None,
   'End the run after so many evaluations in a row without a new best one; None never does.',
 )
+_cache = command.FlagGroup(FLAGS, 'Feature cache')
+_cache.enum(
+  'cache_features',
+  DEFAULTS.cache_features,
+  ['auto', 'on', 'off'],
+  'Run every image through the frozen scopes once, and train the rest from what comes out: no new '
+  'augmentation each epoch, and steps of milliseconds. auto: when the run sees more images than '
+  'have to be computed.',
+)
+_cache.integer(
+  'cached_views',
+  None,
+  'Views per image: 1 is the evaluation view, more are random training views; None is 1, or what '
+  'the run in --train_dir began with.',
+)
+_cache.string('cache_dir', None, 'Folder of the cache; None is .feature_cache in --dataset_dir.')
 
 _optimizer = command.FlagGroup(FLAGS, 'Optimizer')
 _optimizer.string(

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 
 import preprocessing
-from datasets import records
+from datasets import encoded_picture, records
 from image_classifier import inputs
 from image_classifier.feature_store import FeatureStore
 from image_classifier.progress import FillProgress
@@ -34,7 +34,7 @@ class Frozen(typing.NamedTuple):
   input_name: str  # placeholder of the images, float32 [b, size, size, channels]
   output_names: tuple  # tensors of the features
   features: tuple  # of each of them, its shape without the batch
-  precision: str  # 'float32' or 'bfloat16': what the session computes in
+  precision: str  # what the session computes in, of precision.resolve
   session_config: typing.Any  # tf.ConfigProto that makes it do so
 
 
@@ -95,15 +95,15 @@ def open_store(root, dataset, frozen, views):
 def _stored(shape, frozen):
   """Returns (shape, dtype) of features on the disk: maps of bfloat16 keep their 16 bits."""
   is_vector = np.prod(shape) == max(shape, default=1)
-  return tuple(shape), '<f4' if is_vector or frozen.precision == 'float32' else '<u2'
+  return tuple(shape), '<f4' if is_vector or frozen.precision != 'bfloat16' else '<u2'
 
 
 def _digest_of_code():
   """Returns the SHA-256 of the code that turns an encoded image into a network's input."""
   folder = pathlib.Path(preprocessing.__file__).parent
   digest = hashlib.sha256()
-  for path in [*sorted(folder.glob('*.py')), pathlib.Path(records.__file__)]:
-    digest.update(path.read_bytes())
+  for path in [*sorted(folder.glob('*.py')), encoded_picture.__file__, records.__file__]:
+    digest.update(pathlib.Path(path).read_bytes())
   return digest.hexdigest()
 
 
@@ -182,6 +182,20 @@ def fill(store, dataset, frozen, views, images, labels_offset=0):
   return todo
 
 
+def seconds_per_image(frozen, image_shape):
+  """Measures how long the frozen part takes for an image; computes a batch of nothing twice."""
+  images = np.zeros([_BATCH_SIZE, *image_shape], np.float32)
+  with tf.Graph().as_default(), tf.Session(config=frozen.session_config) as session:
+    features = tf.graph_util.import_graph_def(
+      frozen.graph_def, return_elements=list(frozen.output_names)
+    )
+    fed = session.graph.get_tensor_by_name(f'import/{frozen.input_name}')
+    for _ in range(2):
+      start = time.monotonic()
+      session.run(features, {fed: images})
+  return (time.monotonic() - start) / _BATCH_SIZE
+
+
 def _computed(store, dataset, frozen, views, missing):
   """Yields the missing rows, batch by batch, as arrays [b] of the store's type."""
   with tf.Graph().as_default(), tf.Session(config=frozen.session_config) as session:
@@ -210,17 +224,17 @@ def _pictures(dataset, views, missing):
   preprocessing_fn = preprocessing_factory.get_preprocessing(
     views.preprocessing_name, is_training, views.use_grayscale
   )
-  size, wanted = views.image_size, tf.constant(missing)
+  view_of = inputs.view_function(dataset, preprocessing_fn, views.image_size)
+  wanted = tf.constant(missing)
 
   def views_of(number, record):
     numbers = tf.data.Dataset.from_tensor_slices(tf.reshape(tf.where(wanted[number]), [-1]))
     return numbers.map(inputs.as_it_is(lambda view: (view, record)))
 
   def prepare(view, record):
-    image, encoded = dataset.decoder.decode(record, ['image', 'encoded'])
+    (encoded,) = dataset.decoder.decode(record, ['encoded'])
     settings = {'seed': _seed_of_view(views.seed, encoded, view)} if is_training else {}
-    picture = preprocessing_fn(image, size, size, **settings)
-    return {'encoded': encoded, 'view': view, 'picture': picture}
+    return {'encoded': encoded, 'view': view, 'picture': view_of(record, **settings)['images']}
 
   split = tf.data.TFRecordDataset(inputs.shards(dataset)).enumerate()
   split = split.filter(inputs.as_it_is(lambda number, record: tf.reduce_any(wanted[number])))

@@ -17,6 +17,8 @@ _VARIABLES = ('Variable', 'VariableV2', 'VarHandleOp')
 # Stateful by its declaration, and as steady as its variable.
 _READS = 'ReadVariableOp'
 _NORMS = ('FusedBatchNorm', 'FusedBatchNormV2', 'FusedBatchNormV3')
+# What dropout does to all activations alike, before it draws.
+_OF_DROPOUT = ('Mul', 'Shape')
 _REDUCTIONS = ('Mean', 'Sum', 'Max', 'Min', 'Prod')
 
 
@@ -68,6 +70,9 @@ def find(images, outputs, fixed):
         of_images.add(op)
       elif op.type in _VARIABLES or sources & of_variables:
         of_variables.add(op)
+  for op in reversed(ordered):
+    if _is_of_dropout(op, of_images) and steady.isdisjoint(_readers(op)):
+      steady.discard(op)
   read = [tensor for op in ordered if op not in steady for tensor in op.inputs]
   boundary = {tensor.name: tensor for tensor in (*read, *outputs) if tensor.op in of_images}
   order = {op: i for i, op in enumerate([images.op, *ordered])}
@@ -91,6 +96,15 @@ def _is_steady(op, fixed, of_images):
     return not _reduces_batch(op)
   is_fed = op.type.startswith('Placeholder')
   return op.type == _READS or not (is_fed or op.op_def.is_stateful)
+
+
+def _is_of_dropout(op, of_images):
+  """Whether an operation is one of _OF_DROPOUT on a single tensor that comes from an image."""
+  return op.type in _OF_DROPOUT and sum(tensor.op in of_images for tensor in op.inputs) == 1
+
+
+def _readers(op):
+  return {reader for tensor in op.outputs for reader in tensor.consumers()}
 
 
 def _reduces_batch(op):

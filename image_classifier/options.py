@@ -40,6 +40,9 @@ class TrainingOptions:
   num_preprocessing_threads: int = 4
   clone_on_cpu: bool = False
   precision: str = 'auto'
+  cache_features: str = 'auto'
+  cached_views: int | None = None  # None: those of the run, else 1
+  cache_dir: str | None = None  # None: in dataset_dir
   # Loss and optimizer.
   weight_decay: float = 0.00004
   label_smoothing: float = 0.0

@@ -49,6 +49,11 @@ def elapsed_seconds():
   )
 
 
+def spend(variable, session, seconds):
+  """Adds the seconds that went by before the first step to the variable of `elapsed_seconds`."""
+  variable.load(session.run(variable) + seconds, session)
+
+
 class Clock:
   """Keeps the variable of `elapsed_seconds` up to date: the time of earlier processes counts too.
 

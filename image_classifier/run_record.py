@@ -29,6 +29,7 @@ _FIELDS = {
   'image_size': Field('whole number', 1, 10**5),
   'use_grayscale': Field('true or false'),
   'preprocessing_name': Field('text'),
+  'cached_views': Field('whole number', 0, 10**6),
   'moving_average_decay': Field('number', 0, 1, is_optional=True),
   'data_fingerprint': Field('text', is_optional=True),
   'dataset_dir': Field('text', is_optional=True),

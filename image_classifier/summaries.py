@@ -96,13 +96,15 @@ def details(images, end_points, variables):
   """Returns the serialized summary of pictures, activations and weights: costly to compute.
 
   Args:
-    images: float32 [b, h, w, c], as the net gets them.
+    images: float32 [b, h, w, c], as the net gets them; None where it gets none.
     end_points: {name: tensor} of the net.
     variables: the net's variables, a histogram each.
   """
-  merged = [
-    tf.raw_ops.ImageSummary(tag='final_distorted_image', tensor=images, max_images=_PICTURES)
-  ]
+  merged = []
+  if images is not None:
+    merged.append(
+      tf.raw_ops.ImageSummary(tag='final_distorted_image', tensor=images, max_images=_PICTURES)
+    )
   for name, tensor in end_points.items():
     merged.append(_histogram(f'activations/{name}', tensor))
     merged.append(_scalar(f'sparsity/{name}', tf.nn.zero_fraction(tensor)))

@@ -9,6 +9,7 @@ import tempfile
 
 from datasets import dataset_factory, labels
 from image_classifier import (
+  cached_inputs,
   checkpoints,
   class_weights,
   inputs,
@@ -92,6 +93,9 @@ def _train_with_retries(options, dataset, patience, loop):
         raise
       retries += 1
       tf.logging.warning('%s', error)
+    except cached_inputs.NotCached as reason:
+      print(f'{reason} Training from images.')
+      options = dataclasses.replace(options, cache_features='off')
 
 
 def _retries_so_far(options):
@@ -117,13 +121,16 @@ def _train(options, dataset, retries, patience, loop):
     message = 'Retry %d after a loss that was not a number: --learning_rate=%g'
     tf.logging.warning(message, retries, options.learning_rate)
 
+  recorded = (old_record or {}).get('cached_views', 0) if resumed else None
+  cached = _cached_inputs(options, dataset, record, recorded)
+
   with tf.Graph().as_default():
     tf.set_random_seed(options.seed)
-    net = training_graph.build_net(options, dataset, record['image_size'], first_step)
+    net = training_graph.build_net(options, dataset, record['image_size'], first_step, cached)
     options = dataclasses.replace(options, precision=_precision(options, old_record))
     record['precision'] = options.precision
     start, restored = _plan_start(options, net, resumed)
-    graph = training_graph.build(options, dataset, net, start, restored)
+    graph = training_graph.build(options, dataset, net, start, restored, cached)
     if resumed:
       restored = _variables_to_resume(options.train_dir, resumed, tf.global_variables())
     restore = start and tf.train.Saver(restored)
@@ -132,12 +139,15 @@ def _train(options, dataset, retries, patience, loop):
     tf.get_default_graph().finalize()
     run_record.write(options.train_dir, record)
     _announce(options, dataset, net, graph, restored)
+    seconds = cached.fill() if cached else 0.0
     with tf.Session(config=_session_config(options)) as session:
       tf.logging.info('Starting Session.')
       session.run(initializer)
       if start:
         restore.restore(session, start)
       session.run(graph.initializer)
+      if graph.elapsed_seconds is not None:
+        run_length.spend(graph.elapsed_seconds, session, seconds)
       try:
         return loop(options, graph, session, saver, resumed, first_step, patience, evaluates).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
@@ -147,6 +157,23 @@ def _train(options, dataset, retries, patience, loop):
           f'A step does not fit into memory: halve --batch_size={options.batch_size}, or train on '
           f'smaller images than --train_image_size={record["image_size"]}.'
         ) from None
+
+
+def _cached_inputs(options, dataset, record, recorded):
+  """Returns the cached_inputs.CachedInputs of a run, None for images; notes in its record which.
+
+  Args:
+    recorded: views per image by the record of the run that goes on, None for a new one.
+  """
+  patterns = training_graph.trainable_patterns(options)
+  has_checkpoint = bool(options.checkpoint_path) or recorded is not None
+  views = cached_inputs.num_views(options, dataset, patterns, has_checkpoint, recorded)
+  record['cached_views'] = views
+  if not views:
+    return None
+  return cached_inputs.CachedInputs(
+    options, dataset, record['image_size'], views, is_resumed=bool(recorded)
+  )
 
 
 def _check(options):
@@ -165,6 +192,7 @@ def _check(options):
     raise UserError(f'--labels_offset={options.labels_offset} must be 0 or more.')
   optimization.check(options)
   validation.check(options)
+  cached_inputs.check(options)
 
 
 def _make_folder(train_dir):

@@ -49,6 +49,7 @@ class Net(typing.NamedTuple):
   num_classes: int
   variables: list  # all of the net
   batch_in_step: typing.Any = None  # int64 scalar variable, where a step has several batches
+  rows: typing.Any = None  # feature_batches.Rows where features take the place of the images
 
 
 class TrainingGraph(typing.NamedTuple):
@@ -74,7 +75,7 @@ class TrainingGraph(typing.NamedTuple):
   described: typing.Callable  # returns the tf.GraphDef to write, with shapes and without constants
 
 
-def build_net(options, dataset, image_size, first_step=0):
+def build_net(options, dataset, image_size, first_step=0, cached=None):
   """Builds inputs and net into the default graph.
 
   Args:
@@ -82,6 +83,7 @@ def build_net(options, dataset, image_size, first_step=0):
     dataset: slim.dataset.Dataset of the split to train on.
     image_size: height and width of the net's input, pixels.
     first_step: where the input starts, in steps.
+    cached: cached_inputs.CachedInputs, whose features the run trains on; None for images.
 
   Returns:
     Net.
@@ -91,7 +93,13 @@ def build_net(options, dataset, image_size, first_step=0):
   if options.accumulate_steps > 1:
     in_step = accumulation.number_batches(global_step, options.accumulate_steps)
   num_classes = dataset.num_classes - options.labels_offset
-  images, labels, filenames, initializer = _batches(options, dataset, image_size, first_step)
+  rows = cached and cached.rows(first_step * options.accumulate_steps)
+  if rows:
+    labels, filenames, initializer = rows.labels, rows.filenames, rows.initializer
+    channels = 1 if options.use_grayscale else 3
+    images = tf.placeholder(tf.float32, [None, image_size, image_size, channels], 'images')
+  else:
+    images, labels, filenames, initializer = _batches(options, dataset, image_size, first_step)
   labels = slim.one_hot_encoding(labels, num_classes)
   if mixing.is_on(options):
     images, labels = mixing.mixed(options, images, labels)
@@ -110,15 +118,16 @@ def build_net(options, dataset, image_size, first_step=0):
   logits, end_points = network_fn(clips.as_input(images, options.model_name))
   variables = slim.get_model_variables()
   return Net(
-    *(images, labels, filenames, initializer, logits, end_points, num_classes, variables, in_step)
+    *(images, labels, filenames, initializer, logits, end_points, num_classes, variables),
+    *(in_step, rows),
   )
 
 
-def build(options, dataset, net, checkpoint=None, given=()):
+def build(options, dataset, net, checkpoint=None, given=(), cached=None):
   """Builds what trains a net into its graph.
 
   What the run does not change of it, and a checkpoint gives, becomes constants, its batch norms
-  folded; the variables stay for the checkpoints to come.
+  folded, or gives way to cached features; the variables stay for the checkpoints to come.
 
   Args:
     options: options.TrainingOptions.
@@ -126,15 +135,19 @@ def build(options, dataset, net, checkpoint=None, given=()):
     net: Net.
     checkpoint: prefix of the checkpoint that the run starts from, if there is one.
     given: names of the net's variables that it gives.
+    cached: what `build_net` was given.
 
   Returns:
     TrainingGraph.
+
+  Raises:
+    cached_inputs.NotCached: the features had better not be cached.
   """
   global_step = tf.train.get_global_step()
   trained, left_out = _what_is_trained(options, net)
   statistics = _statistics(options, left_out)
   changing = {v.op.name for v in trained} | {update.inputs[0].op.name for update in statistics}
-  net, part, described = _freeze(net, left_out, checkpoint, set(given) - changing)
+  net, part, described = _freeze(options, net, left_out, checkpoint, set(given) - changing, cached)
   of_classes = class_weights.of_classes(options, dataset)
   classification_loss = _classification_loss(net, options, left_out, of_classes)
   regularization_loss, start_regularization = _regularization_loss(trained)
@@ -197,7 +210,7 @@ def build(options, dataset, net, checkpoint=None, given=()):
     ),
     scalar_summaries=summaries.scalars(rate, losses),
     detail_summaries=summaries.details(
-      net.images,
+      None if cached else net.images,
       net.end_points,
       [v for v in net.variables if v.op.name not in part.variables],
     ),
@@ -321,8 +334,8 @@ def _statistics(options, left_out):
   return [u for u in updates if not u.inputs[0].op.name.startswith(scopes_left_out)]
 
 
-def _freeze(net, left_out, checkpoint, fixed):
-  """Puts constants in the place of the part of a net that a run does not change.
+def _freeze(options, net, left_out, checkpoint, fixed, cached):
+  """Puts constants or cached features in the place of the part of a net that a run does not change.
 
   Returns:
     Net, with those end points that are still computed; the frozen_part.FrozenPart; and the function
@@ -333,15 +346,20 @@ def _freeze(net, left_out, checkpoint, fixed):
     outputs[_AUXILIARY] = net.end_points[_AUXILIARY]
   part = frozen_part.find(net.images, list(outputs.values()), fixed)
   features = []
-  if part.variables:
+  if part.variables or cached:
     reader = tf.train.load_checkpoint(checkpoint)
     values = {name: reader.get_tensor(name) for name in part.variables}
     graph_def = folding.folded(folding.with_constants(frozen_part.graph_def(part), values))
-    features = frozen_part.imported(part, graph_def)
+    if cached:
+      features, started = cached.features(part, graph_def, options.precision, net.rows)
+      net = net._replace(initializer=tf.group(net.initializer, started))
+    else:
+      features = frozen_part.imported(part, graph_def)
     frozen_part.replace(part, features)
     new = {old.name: feature for old, feature in zip(part.boundary, features, strict=True)}
     outputs = {name: new.get(tensor.name, tensor) for name, tensor in outputs.items()}
-    end_points = _computed({**net.end_points, **outputs}, part, features)
+    missing = {*part.variables, *([net.images.op.name] if cached else [])}
+    end_points = _computed({**net.end_points, **outputs}, missing, [net.images, *features])
     net = net._replace(logits=outputs['Logits'], end_points=end_points)
 
   def described():
@@ -351,13 +369,19 @@ def _freeze(net, left_out, checkpoint, fixed):
   return net, part, described
 
 
-def _computed(end_points, part, features):
-  """Returns the end points that are computed without the variables of the replaced part."""
-  stop = [part.images.op, *(feature.op for feature in features)]
+def _computed(end_points, missing, stop):
+  """Returns the end points that are computed without the operations of some names.
+
+  Args:
+    end_points: {name: tensor}.
+    missing: set of the names.
+    stop: tensors behind which nothing is looked at.
+  """
+  stop = [tensor.op for tensor in stop]
   return {
     name: tensor
     for name, tensor in end_points.items()
-    if not any(op.name in part.variables for op in frozen_part.ancestors([tensor], stop))
+    if missing.isdisjoint(op.name for op in frozen_part.ancestors([tensor], stop))
   }
 
 

@@ -275,14 +275,14 @@ def _batches(store, dataset, steps, num_views=1, batch_size=7, **settings):
   """[(vectors, maps, labels, filenames)] of the first training batches."""
   records = feature_cache.read_records(dataset)
   with tf.Graph().as_default(), tf.Session() as session:
-    features, labels, filenames, initializer = feature_batches.training_batches(
-      store, records, num_views, batch_size, **settings
-    )
+    rows = feature_batches.training_rows(records, num_views, batch_size, **settings)
+    keys = [(image, view) for image in records.images for view in range(num_views)]
+    features, initializer = feature_batches.features(rows, store, keys)
     assert [f.shape.as_list() for f in features] == [[batch_size, 28], [batch_size, 14, 14, 3]]
     assert all(f.dtype == tf.float32 for f in features)
     assert not tf.global_variables()  # which checkpoints hold
-    session.run(initializer)
-    return [session.run([*features, labels, filenames]) for _ in range(steps)]
+    session.run([rows.initializer, initializer])
+    return [session.run([*features, rows.labels, rows.filenames]) for _ in range(steps)]
 
 
 def _joined(batches):
@@ -331,6 +331,19 @@ def test_an_image_shows_its_views_in_turn(tiny_dataset, root):
     seen = vectors[filenames == name]
     assert len(np.unique(seen, axis=0)) == 3
     np.testing.assert_array_equal(seen[:3], seen[3:])
+
+
+def test_classes_are_balanced_on_demand(tiny_dataset, root, monkeypatch):
+  dataset = _split(tiny_dataset)
+  store, _ = _fill(root, dataset)
+  records = feature_cache.read_records(dataset)
+  records = records._replace(labels=np.minimum(records.labels, 1))  # 10 of class 0, 20 of class 1
+  monkeypatch.setattr(feature_cache, 'read_records', lambda _: records)
+  settings = {'batch_size': 5, 'class_counts': [10, 20]}
+  (labels,) = _joined([[batch[2]] for batch in _batches(store, dataset, 6, **settings)])
+  assert collections.Counter(labels.tolist()) == {0: 15, 1: 15}
+  rest = _batches(store, dataset, 2, start_step=4, **settings)
+  np.testing.assert_array_equal(labels[20:], np.concatenate([batch[2] for batch in rest]))
 
 
 def test_a_batch_may_be_larger_than_the_split(tiny_dataset, root):

@@ -28,7 +28,7 @@ def _loss_and_gradients(outputs, trained):
 
 
 _CUTS = [
-  ('lenet', 28, ('LeNet/fc4/',), ['LeNet/dropout3/Mul:0']),  # scales, then drops
+  ('lenet', 28, ('LeNet/fc4/',), ['LeNet/fc3/Relu:0']),  # what dropout drops from
   ('cifarnet', 32, ('CifarNet/logits/',), None),
   ('mobilenet_v1_025', 32, ('MobilenetV1/Logits/',), None),
   ('mobilenet_v2_035', 32, ('MobilenetV2/expanded_conv_16/', 'MobilenetV2/Logits/'), None),
