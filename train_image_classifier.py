@@ -369,8 +369,8 @@ def checked_options(flags):
   """Returns the TrainingOptions of the flags; raises UserError for a flag that nothing does."""
   command.refuse_changed(flags, _ONE_DEVICE, 'training runs on one device of one machine')
   command.refuse_changed(flags, ['quantize_delay'], 'there is no quantization-aware training')
-  command.require_dataset_dir(flags)
   options = resolved_options(flags)
+  command.check_dataset_dir(options.dataset_dir)
   net_info.check_image_size(options.model_name, options.train_image_size)
   return options
 

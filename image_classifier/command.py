@@ -219,10 +219,10 @@ def require(flags, name, message):
     raise UserError(message)
 
 
-def require_dataset_dir(flags):
-  """Raises UserError when --dataset_dir is missing, or names no folder of this machine."""
-  require(flags, 'dataset_dir', 'You must supply the dataset directory with --dataset_dir.')
-  path = flags.dataset_dir
+def check_dataset_dir(path):
+  """Raises UserError when there is no --dataset_dir, or it is no folder of this machine."""
+  if not path:
+    raise UserError('You must supply the dataset directory with --dataset_dir.')
   if '://' not in path and not os.path.isdir(path):
     raise UserError(
       f'--dataset_dir={path} is not a folder: give the one that data_convert.py wrote to.'
