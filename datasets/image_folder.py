@@ -12,6 +12,8 @@ SPLIT_NAMES = ('train', 'validation')
 
 _SYSTEM_FILES = ('thumbs.db', 'desktop.ini', 'icon\r')
 _SYSTEM_FOLDERS = ('__macosx',)
+# What conversion and training keep beside the classes, which is no surprise to anyone.
+_OWN_FOLDERS = ('.data_convert-', '.feature_cache')
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -125,7 +127,7 @@ def list_class_folders(root, ignored, count_files=True):
   for name in sorted(os.listdir(root)):
     if os.path.isdir(os.path.join(root, name)):
       if name.startswith('.') or name.lower() in _SYSTEM_FOLDERS:
-        ignored['hidden or system folder'] += not name.startswith('.data_convert-')
+        ignored['hidden or system folder'] += not name.startswith(_OWN_FOLDERS)
       else:
         names.append(name)
     elif count_files:

@@ -10,6 +10,7 @@ from image_classifier import (
   class_weights,
   feature_batches,
   feature_cache,
+  inputs,
   mixing,
   precision,
   run_length,
@@ -56,7 +57,7 @@ def num_views(options, dataset, patterns, has_checkpoint, recorded=None):
   views = options.cached_views or recorded or 1
   if options.cache_features == 'off' or (options.cache_features == 'auto' and recorded == 0):
     return 0
-  reason = _reason_against(options, dataset, patterns, has_checkpoint)
+  reason = _reason_against(options, dataset, patterns, has_checkpoint, views)
   if reason and options.cache_features == 'on':
     raise UserError(f'--cache_features=on is impossible: {reason}.')
   if reason:
@@ -72,7 +73,7 @@ def num_views(options, dataset, patterns, has_checkpoint, recorded=None):
   return views
 
 
-def _reason_against(options, dataset, patterns, has_checkpoint):
+def _reason_against(options, dataset, patterns, has_checkpoint, views):
   """Returns why features cannot be cached, '' when they can as far as is known."""
   if patterns is None:
     return 'no scope is frozen; name what is trained with --finetune or --trainable_scopes'
@@ -80,6 +81,8 @@ def _reason_against(options, dataset, patterns, has_checkpoint):
     return '--batch_norm=update changes the statistics of the frozen scopes'
   if not has_checkpoint:
     return 'the frozen scopes have no weights; name some with --checkpoint_path'
+  if views == 1 and (options.vertical_flip or options.rotation != 'none'):
+    return '--vertical_flip and --rotation need several --cached_views'
   if mixing.is_on(options):
     return '--mixup_alpha, --cutmix_alpha and --random_erasing change the images of every step'
   if 'encoded' not in dataset.decoder.list_items():
@@ -107,13 +110,8 @@ class CachedInputs:
     """
     self._options, self._dataset = options, dataset
     self._must = is_resumed or options.cache_features == 'on'
-    self._views = feature_cache.Views(
-      options.preprocessing_name or options.model_name,
-      image_size,
-      options.use_grayscale,
-      views,
-      options.seed,
-    )
+    settings = inputs.preprocessing_settings(options)
+    self._views = feature_cache.Views(settings, image_size, views, options.seed)
     self._records = feature_cache.read_records(dataset, options.labels_offset)
     self._store = self._frozen = None
 

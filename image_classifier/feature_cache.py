@@ -41,9 +41,8 @@ class Frozen(typing.NamedTuple):
 class Views(typing.NamedTuple):
   """The pictures that are made of an image: its evaluation view, or several training views."""
 
-  preprocessing_name: str  # of preprocessing_factory
+  preprocessing: dict  # arguments of preprocessing_factory.get_preprocessing
   image_size: int  # height and width in pixels
-  use_grayscale: bool = False
   count: int = 1  # 1: the evaluation view; more: so many random training views
   seed: int = 0  # of the training views
 
@@ -72,24 +71,29 @@ def open_store(root, dataset, frozen, views):
     views: Views.
   """
   digest = hashlib.sha256(frozen.graph_def.SerializeToString(deterministic=True)).hexdigest()
-  is_training = views.count > 1
   identity = {
     'format': _FORMAT,
     'graph': digest,
     'input': frozen.input_name,
     'outputs': list(frozen.output_names),
     'precision': frozen.precision,
-    'preprocessing': views.preprocessing_name,
+    'preprocessing': _settings(views),
     'image_size': views.image_size,
-    'use_grayscale': views.use_grayscale,
     'channels': getattr(dataset, 'channels', 3),
-    'views': f'training, seed {views.seed}' if is_training else 'evaluation',
+    'views': f'training, seed {views.seed}' if views.count > 1 else 'evaluation',
     'picture_code': _digest_of_code(),
     'tensorflow': tf.__version__,
   }
   store = FeatureStore(root, identity, [_stored(shape, frozen) for shape in frozen.features])
   store.refresh()
   return store
+
+
+def _settings(views):
+  """Returns the arguments of get_preprocessing, without such as make no difference."""
+  if views.count > 1:
+    return {**views.preprocessing, 'is_training': True}
+  return {key: views.preprocessing.get(key) for key in ('name', 'use_grayscale')}
 
 
 def _stored(shape, frozen):
@@ -221,9 +225,7 @@ def _computed(store, dataset, frozen, views, missing):
 def _pictures(dataset, views, missing):
   """Returns tensors of one pass over the missing views: `encoded`, `view` and `picture`."""
   is_training = views.count > 1
-  preprocessing_fn = preprocessing_factory.get_preprocessing(
-    views.preprocessing_name, is_training, views.use_grayscale
-  )
+  preprocessing_fn = preprocessing_factory.get_preprocessing(**_settings(views))
   view_of = inputs.view_function(dataset, preprocessing_fn, views.image_size)
   wanted = tf.constant(missing)
 

@@ -12,6 +12,16 @@ _SHUFFLE_BYTES = 1 << 30
 as_it_is = tf.autograph.experimental.do_not_convert
 
 
+def preprocessing_settings(options):
+  """Returns the arguments of get_preprocessing by options.TrainingOptions."""
+  return {
+    'name': options.preprocessing_name or options.model_name,
+    'use_grayscale': options.use_grayscale,
+    'vertical_flip': options.vertical_flip,
+    'rotation': options.rotation,
+  }
+
+
 def training_batches(
   dataset,
   preprocessing_fn,

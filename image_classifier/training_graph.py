@@ -260,11 +260,7 @@ def batch_norm_decay(options):
 
 def _batches(options, dataset, image_size, first_step):
   preprocessing_fn = preprocessing_factory.get_preprocessing(
-    options.preprocessing_name or options.model_name,
-    is_training=True,
-    use_grayscale=options.use_grayscale,
-    vertical_flip=options.vertical_flip,
-    rotation=options.rotation,
+    is_training=True, **inputs.preprocessing_settings(options)
   )
   with tf.device('/cpu:0'):
     return inputs.training_batches(

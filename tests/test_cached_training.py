@@ -78,6 +78,20 @@ def test_the_checkpoint_is_an_ordinary_one(run, dataset_dir, checkpoint, tmp_pat
   assert not np.array_equal(cached[weights], _values(run, 0)[weights])
 
 
+def _losses(train_dir):
+  lines = (train_dir / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  return [json.loads(line)['loss'] for line in lines]
+
+
+def test_losses_are_those_of_the_images(dataset_dir, checkpoint, tmp_path):
+  # The training view of lenet's preprocessing is the evaluation view, and a batch is an epoch.
+  same = [_HEAD, '--dropout_keep_prob=1', '--batch_size=30', '--log_every_n_steps=1']
+  for cache in ('on', 'off'):
+    arguments = [*same, f'--cache_features={cache}']
+    assert _train(tmp_path / cache, dataset_dir, checkpoint, *arguments) == 0
+  np.testing.assert_allclose(_losses(tmp_path / 'on'), _losses(tmp_path / 'off'), rtol=1e-4)
+
+
 def test_evaluation_works(run, dataset_dir):
   flags = [f'--checkpoint_path={run}', f'--dataset_dir={dataset_dir}']
   assert small_nets.run(eval_image_classifier, *flags, f'--eval_dir={run}/eval') == 0
@@ -135,6 +149,8 @@ def _decision(tiny_dataset, recorded=None, has_checkpoint=True, **settings):
     ({'trainable_scopes': None}, 0),
     ({'batch_norm': 'update'}, 0),
     ({'mixup_alpha': 0.2}, 0),
+    ({'vertical_flip': True}, 0),
+    ({'vertical_flip': True, 'cached_views': 2, 'max_number_of_steps': 7}, 2),
     ({'has_checkpoint': False}, 0),
     # A run goes on with what it began with.
     ({'recorded': 0}, 0),

@@ -435,6 +435,7 @@ def test_hidden_and_stray_files_are_ignored_and_counted(split, capfd):
     (wood / name).write_bytes(b'x')
   (split / 'train' / '.ipynb_checkpoints').mkdir()
   (split / 'train' / '__MACOSX').mkdir()
+  (split / 'train' / '.feature_cache').mkdir()  # of a training run, and nobody's surprise
   (split / 'train' / 'readme.txt').write_text('x', encoding='utf-8')
   _fill(wood / 'nested', 2)
   _fill(wood / '.thumbnails', 1)

@@ -19,7 +19,8 @@ from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import RunError
 
-_VIEWS = feature_cache.Views('inception', 28)
+_VIEWS = feature_cache.Views({'name': 'inception', 'use_grayscale': False}, 28)
+_FLIPPED = {'name': 'inception', 'use_grayscale': False, 'vertical_flip': True}
 _RANDOM_VIEWS = _VIEWS._replace(count=3, seed=5)
 
 
@@ -101,9 +102,10 @@ def test_what_is_there_is_not_computed_again(tiny_dataset, root):
     (_frozen(name='other'), _VIEWS),  # another cut
     (_frozen(precision='bfloat16'), _VIEWS),
     (_frozen(size=32), _VIEWS._replace(image_size=32)),
-    (_frozen(), _VIEWS._replace(preprocessing_name='vgg')),
+    (_frozen(), _VIEWS._replace(preprocessing={'name': 'vgg'})),
     (_frozen(), _RANDOM_VIEWS),
     (_frozen(), _RANDOM_VIEWS._replace(seed=6)),
+    (_frozen(), _RANDOM_VIEWS._replace(preprocessing=_FLIPPED)),
   ],
 )
 def test_another_identity_has_a_store_of_its_own(frozen, views, tiny_dataset, filled):
@@ -112,6 +114,12 @@ def test_another_identity_has_a_store_of_its_own(frozen, views, tiny_dataset, fi
   assert os.path.basename(store.folder) not in os.listdir(filled)
   images = feature_cache.read_records(dataset).images
   assert feature_cache.missing_rows(store, images, views.count).all()
+
+
+def test_what_makes_no_difference_to_the_evaluation_view_shares_a_store(tiny_dataset, filled):
+  views = _VIEWS._replace(preprocessing=_FLIPPED, seed=7)
+  store = feature_cache.open_store(str(filled), _split(tiny_dataset), _frozen(), views)
+  assert os.path.basename(store.folder) in os.listdir(filled)
 
 
 def test_the_code_that_makes_the_pictures_counts(tiny_dataset, filled, tmp_path, monkeypatch):
