@@ -220,7 +220,13 @@ def test_paths_are_dropped_in_training(is_training, current_step, reads_global_s
 )
 def test_how_many_paths_the_last_cell_drops(settings, step, kept, monkeypatch):
   asked = []
-  monkeypatch.setattr(nasnet_utils, 'drop_path', lambda net, keep: asked.append(keep) or net)
+
+  @slim.add_arg_scope
+  def drop_path(net, keep_prob, is_training):
+    asked.append(keep_prob)
+    return net
+
+  monkeypatch.setattr(nasnet_utils, 'drop_path', drop_path)
   config = small(nasnet.cifar_config(), drop_path_keep_prob=0.6)
   network_fn = nets_factory.get_network_fn('nasnet_cifar', 3, is_training=True, **settings)
   network_fn(tf.zeros([2, 32, 32, 3]), config=config, current_step=tf.constant(step))
