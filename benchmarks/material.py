@@ -18,7 +18,7 @@ _PRETRAINED = {
   'mobilenet_v2': 'mobilenet_v2_1.0_224.ckpt',
 }
 _QUICK_IMAGES = {'train': 8, 'validation': 4}  # a class
-_FEW_IMAGES = {'train': 80, 'validation': 4}  # a class, of the data set that is cached
+_FEW_IMAGES = {'train': 50, 'validation': 4}  # a class, of the data set that is cached
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +82,8 @@ def prepare(folder, isolate, *, model_name, image_size, batch_size, start_models
     records=records,
     few_records=few_records,
     batch_size=batch_size,
-    eval_batch_size=min(100, counts['validation'] // 5),
-    num_classified=min(320, counts['validation']),
+    eval_batch_size=min(100, counts['validation'] // 4),
+    num_classified=min(200, counts['validation']),
     seconds=0.2 if quick else 8.0,
     checkpoints=checkpoints,
     trained=trained,

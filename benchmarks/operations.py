@@ -14,6 +14,8 @@ _CONVOLUTIONS = ('Conv2D', 'DepthwiseConv2dNative')
 def of_an_image(model_name, image_size, num_classes, finetune='all'):
   """Counts the multiplications and additions of convolutions and matrix products.
 
+  Auxiliary heads are left out: they are computed in training only, and hardly count.
+
   Args:
     model_name: a name of nets_factory.
     image_size: pixels a side.
@@ -23,16 +25,16 @@ def of_an_image(model_name, image_size, num_classes, finetune='all'):
   Returns:
     dict: 'forward', once through the whole net; 'trained', once through the trained part.
   """
-  patterns = scopes.finetune_scopes(finetune, net_info.net_info(model_name))
+  info = net_info.net_info(model_name)
+  patterns = scopes.finetune_scopes(finetune, info)
   with tf.Graph().as_default() as graph:
     network_fn = nets_factory.get_network_fn(model_name, num_classes)
     network_fn(tf.zeros([1, image_size, image_size, 3]))
-    counts = {op.name: _count(op) for op in graph.get_operations()}
-  is_trained = {name: patterns is None or scopes.matches_any(name, patterns) for name in counts}
-  return {
-    'forward': sum(counts.values()),
-    'trained': sum(count for name, count in counts.items() if is_trained[name]),
-  }
+    # By the names of the weights: those of operations may repeat a scope.
+    counts = [(op.inputs[1].op.name, _count(op)) for op in graph.get_operations() if _count(op)]
+  counts = [(name, n) for name, n in counts if not name.startswith(info.auxiliary_prefixes)]
+  trained = [n for name, n in counts if patterns is None or scopes.matches_any(name, patterns)]
+  return {'forward': sum(n for _, n in counts), 'trained': sum(trained)}
 
 
 def _count(op):

@@ -74,7 +74,7 @@ def line(facts):
       _shown(facts['ours']),
       _shown(facts['reference']),
       facts['unit'],
-      f'{ratio["median"]:.2f} ({lowest:.2f} to {highest:.2f})',
+      f'{_ratio(ratio["median"])} ({_ratio(lowest)} to {_ratio(highest)})',
       _limits(facts.get('limit')),
     )
   )
@@ -85,7 +85,13 @@ def _line(cells):
 
 
 def _shown(spread):
-  return f'{spread["median"]:.4g} ± {50 * spread["spread"]:.0f} %'
+  median = spread['median']
+  text = f'{median:,.0f}' if median >= 1000 else f'{median:.4g}'
+  return f'{text} ± {50 * spread["spread"]:.0f} %'
+
+
+def _ratio(value):
+  return f'{value:,.0f}' if value >= 100 else f'{value:.2f}'
 
 
 def _limits(limit):

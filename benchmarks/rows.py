@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import train_image_classifier
 from nets import net_info
 
 # Of the blocks of a net, those from here on are the partial training: from:Mixed_7a of
@@ -85,8 +84,7 @@ def _frozen_rows(name, finetune):
   cached = row._replace(ours=_case('ours.cached_training', finetune=finetune))
   first = cached._replace(name=f'{name}_first_epoch', figure_of_ours='first_epoch')
   later = cached._replace(name=f'{name}_later_epochs', figure_of_ours='later_epochs', work=(0, 3))
-  has_cache = 'cache_features' in train_image_classifier.FLAGS
-  return (row, first, later) if has_cache else (row,)
+  return row, first, later
 
 
 def _training_row(name, finetune):

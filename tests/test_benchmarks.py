@@ -78,6 +78,17 @@ def test_ratios_are_those_of_pairs_and_above_one_where_ours_is_better():
   assert facts['limit']['ours'] == {'float32': 0.4}  # 4 images a second of 10 each, of 100
 
 
+def test_a_line_shows_medians_spreads_and_the_limit():
+  row = rows.Row('head', 'head', None, None)
+  limit = {'operations': 1e6, 'rates': {'float32': 1e11, 'bfloat16': 2e11}}
+  line = report.line(report.row_facts(row, [9000, 11000], [10.0, 10.0], limit))
+  cells = [cell.strip() for cell in line.strip('|').split('|')]
+  assert cells == [
+    *('head', '10,000 ± 10 %', '10 ± 0 %', 'images/s', '1,000 (900 to 1,100)'),
+    '10% float32, 5% bfloat16',
+  ]
+
+
 def test_lines_before_the_warm_up_do_not_count(monkeypatch):
   now = iter([0.0, 100.0, 102.0, 104.0])
   monkeypatch.setattr(clock.time, 'perf_counter', lambda: next(now))
