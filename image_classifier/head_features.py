@@ -48,7 +48,7 @@ def compute(dataset, dataset_dir, model_name, checkpoint_path, output_dir, preci
   channels = getattr(dataset, 'channels', 3)
   frozen = _below_head(prefix, model_name, dataset.num_classes, channels, precision_name)
   size = net_info(model_name).default_image_size
-  views = feature_cache.Views(model_name, size, use_grayscale=channels == 1)
+  views = feature_cache.Views({'name': model_name, 'use_grayscale': channels == 1}, size)
   root = os.path.join(dataset_dir, FOLDER_NAME)
   if not os.access(root if os.path.exists(root) else dataset_dir, os.W_OK):
     root = os.path.join(output_dir, FOLDER_NAME)
