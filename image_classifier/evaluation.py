@@ -318,25 +318,23 @@ def _now():
   return time.strftime('%Y-%m-%d-%H:%M:%S')
 
 
-def _run(session, batch, kept_float32, views, has_images):
-  """Returns the arrays of the next batch, its images only when asked for."""
+def _run(session, batch, kept_float32, views):
+  """Returns the arrays of the next batch: always the same ones, for which the graph is prepared."""
   if not views.are_several:
-    fetches = {name: batch[name] for name in batch if has_images or name != 'images'}
-    return session.run([fetches, kept_float32])[0]
+    return session.run([batch, kept_float32])[0]
 
   def ask(images):
     return session.run([batch['logits'], kept_float32], {batch['images']: images})[0]
 
   rows = session.run({name: batch[name] for name in batch if name != 'logits'})
-  rows['logits'] = views.mean_logits(session, rows['images'], ask)
-  return rows if has_images else {name: rows[name] for name in rows if name != 'images'}
+  return {**rows, 'logits': views.mean_logits(session, rows['images'], ask)}
 
 
 def _one_pass(read, dataset, batch_size, max_num_batches):
-  """Returns images for the batch-norm probe, and all rows without images.
+  """Returns the first batch's images, for the batch-norm probe, and all rows without images.
 
   Args:
-    read: function of whether images are wanted that returns the next batch as arrays.
+    read: function that returns the next batch as arrays.
     dataset, batch_size, max_num_batches: as those of `predict`.
   """
   num_batches = max_num_batches or math.ceil(dataset.num_samples / batch_size)
@@ -350,10 +348,11 @@ def _one_pass(read, dataset, batch_size, max_num_batches):
   ) as bar:
     while True:
       try:
-        rows = read(not done)
+        rows = read()
       except tf.errors.OutOfRangeError:
         break
-      first = rows.pop('images') if first is None else first
+      images = rows.pop('images')
+      first = images if first is None else first
       done.append(rows)
       bar.update(len(rows['labels']))
       seen += len(rows['labels'])

@@ -22,8 +22,8 @@ NETS = _names("""
 """)
 # What preparing pictures for a net adds. Assert can do no more than stop.
 PREPROCESSING = _names("""
-  All Assert Cast ExpandDims Floor FloorDiv GatherV2 Greater GreaterEqual Less Maximum Min Minimum
-  Neg Pack Prod Range RealDiv ResizeBilinear Rint Slice Sqrt Square Transpose Unpack
+  All Assert Cast EnsureShape ExpandDims Floor FloorDiv GatherV2 Greater GreaterEqual Less Maximum
+  Min Minimum Neg Pack Prod Range RealDiv ResizeBilinear Rint Slice Sqrt Square Transpose Unpack
 """)
 # What published graphs of TensorFlow 0.x and 1.x add: Inception of 2015 (Concat, DecodeJpeg,
 # CheckNumerics, its batch norm), retrain's (PlaceholderWithDefault), and those of research/slim.

@@ -253,9 +253,10 @@ class Classifier:
 
 
 def _folded(graph_def, logits_node):
-  """Returns the part of a graph that its logits need, with batch norms folded where that can be."""
+  """Returns what a graph needs from pictures to logits, with batch norms folded where that can be."""
+  needed = [graph_files.INPUT_NODE, logits_node]
   try:
-    return folding.folded(tf.graph_util.extract_sub_graph(graph_def, [logits_node]))
+    return folding.folded(tf.graph_util.extract_sub_graph(graph_def, needed))
   except (AssertionError, IndexError, KeyError, TypeError, ValueError):
     return graph_def  # its nodes do not fit together: import says which
 
