@@ -253,7 +253,7 @@ class Classifier:
 
 
 def _folded(graph_def, logits_node):
-  """Returns what a graph needs from pictures to logits, with batch norms folded where that can be."""
+  """Returns what a graph needs from pictures to logits, batch norms folded where that can be."""
   needed = [graph_files.INPUT_NODE, logits_node]
   try:
     return folding.folded(tf.graph_util.extract_sub_graph(graph_def, needed))
