@@ -79,7 +79,7 @@ def _check(flags):
   """Raises UserError for flags that cannot work, before TensorFlow is imported."""
   from nets import net_info
 
-  command.require_dataset_dir(flags)
+  command.check_dataset_dir(flags.dataset_dir)
   command.require(flags, 'checkpoint_path', 'Name the checkpoint with --checkpoint_path.')
   command.require(flags, 'output_dir', 'Name a folder for what is found with --output_dir.')
   net_info.net_info(flags.model_name)
