@@ -711,14 +711,15 @@ def test_all_checkpoints_damaged_is_refused_and_nothing_changes(lenet_run, tiny_
   assert _train(folder, tiny_dataset, '--moving_average_decay=0.5', steps=6) == 2
 
 
-def _block_at(number, monkeypatch):
+def _block_at(number, monkeypatch, seconds=60):
   """Makes the input stand still at an image; returns the threading.Event that lets it go on."""
   go_on = threading.Event()
   seen = itertools.count()
 
   def wait(image):
     if next(seen) >= number:
-      go_on.wait(60)
+      go_on.wait(seconds)
+      go_on.set()
     return image
 
   original = preprocessing_factory.get_preprocessing
@@ -739,8 +740,7 @@ def _block_at(number, monkeypatch):
 
 
 def test_standing_still_is_said(tiny_dataset, tmp_path, monkeypatch, caplog):
-  go_on = _block_at(12, monkeypatch)  # in the third batch of five
-  threading.Timer(4, go_on.set).start()
+  _block_at(12, monkeypatch, seconds=4)  # in the third batch of five
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=5, num_preprocessing_threads=1)
   assert training.train(options, patience=0.5).step == 5
   lines = [line for line in caplog.messages if line.startswith('No step has ended for ')]
