@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
+import time
 
 import numpy as np
 import pytest
@@ -711,15 +711,13 @@ def test_all_checkpoints_damaged_is_refused_and_nothing_changes(lenet_run, tiny_
   assert _train(folder, tiny_dataset, '--moving_average_decay=0.5', steps=6) == 2
 
 
-def _block_at(number, monkeypatch, seconds=60):
-  """Makes the input stand still at an image; returns the threading.Event that lets it go on."""
-  go_on = threading.Event()
+def _stand_still_at(number, seconds, monkeypatch):
+  """Makes the input stand still at an image."""
   seen = itertools.count()
 
   def wait(image):
-    if next(seen) >= number:
-      go_on.wait(seconds)
-      go_on.set()
+    if next(seen) == number:
+      time.sleep(seconds)
     return image
 
   original = preprocessing_factory.get_preprocessing
@@ -736,11 +734,10 @@ def _block_at(number, monkeypatch, seconds=60):
     return preprocess
 
   monkeypatch.setattr(preprocessing_factory, 'get_preprocessing', get_preprocessing)
-  return go_on
 
 
 def test_standing_still_is_said(tiny_dataset, tmp_path, monkeypatch, caplog):
-  _block_at(12, monkeypatch, seconds=4)  # in the third batch of five
+  _stand_still_at(12, 4, monkeypatch)  # in the third batch of five
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=5, num_preprocessing_threads=1)
   assert training.train(options, patience=0.5).step == 5
   lines = [line for line in caplog.messages if line.startswith('No step has ended for ')]

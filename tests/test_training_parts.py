@@ -26,7 +26,7 @@ def _values(train_dir):
 
 
 def test_two_batches_a_step_are_one_of_twice_the_size(tiny_dataset, tmp_path):
-  settings = {**_SGD, 'dropout_keep_prob': 1.0}
+  settings = {**_SGD, 'dropout_keep_prob': 1.0, 'precision': 'float32'}
   settings |= {'learning_rate_decay_type': 'exponential', 'num_epochs_per_decay': 0.67}
   sizes = {'once': (10, 1), 'twice': (5, 2)}
   for name, (batch_size, accumulate_steps) in sizes.items():
