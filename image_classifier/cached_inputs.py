@@ -1,9 +1,5 @@
 """Whether a run trains from cached features in place of images, and from which."""
 
-import os
-import shutil
-import time
-
 import numpy as np
 
 from image_classifier import (
@@ -12,16 +8,13 @@ from image_classifier import (
   feature_cache,
   inputs,
   mixing,
-  precision,
   run_length,
 )
-from image_classifier.feature_store import FOLDER_NAME
-from slim_compat import tf
-from slim_errors import RunError, UserError, unknown
+from image_classifier.cached_evaluation import CachedEvaluation
+from image_classifier.cached_split import CachedSplit
+from slim_errors import UserError, unknown
 
 MODES = ('auto', 'on', 'off')
-# Bytes of the disk that a cache leaves free.
-_ROOM = 1 << 30
 # Share of --max_minutes that filling may take when nothing else says that it pays.
 _MOST_OF_THE_TIME = 0.5
 
@@ -113,7 +106,7 @@ class CachedInputs:
     settings = inputs.preprocessing_settings(options)
     self._views = feature_cache.Views(settings, image_size, views, options.seed)
     self._records = feature_cache.read_records(dataset, options.labels_offset)
-    self._store = self._frozen = None
+    self._split = self._part = None
 
   def rows(self, first_batch):
     """Returns feature_batches.Rows from the batch of this number on, in the default graph."""
@@ -144,32 +137,20 @@ class CachedInputs:
     Raises:
       NotCached, UserError: it cannot be done, or is not worth it.
     """
-    boundary = part.boundary
     if not part.variables:
       raise self._refusal(
         'Nothing below what is trained is frozen, so there are no features to cache.'
       )
-    shapes = [tensor.shape.as_list() for tensor in boundary]
+    shapes = [tensor.shape.as_list() for tensor in part.boundary]
     if any(shape[0] is not None or None in shape[1:] for shape in shapes):
       raise self._refusal(
-        f'The features of {boundary[0].op.name} differ in shape, so none are cached.'
+        f'The features of {part.boundary[0].op.name} differ in shape, so none are cached.'
       )
-    config = tf.ConfigProto()
-    precision.configure(config, computes_in)
-    self._frozen = feature_cache.Frozen(
-      graph_def,
-      part.images.name,
-      tuple(tensor.name for tensor in boundary),
-      tuple(tuple(shape[1:]) for shape in shapes),
-      computes_in,
-      config,
-    )
-    self._store = feature_cache.open_store(
-      _root(self._options), self._dataset, self._frozen, self._views
-    )
+    frozen = feature_cache.of_part(part, graph_def, computes_in)
+    self._part = part
+    self._split = CachedSplit(self._options, self._dataset, self._records, frozen, self._views)
     self._check_size(part.images.shape.as_list()[1:])
-    keys = [(image, v) for image in self._records.images for v in range(self._views.count)]
-    return feature_batches.features(rows, self._store, keys)
+    return feature_batches.features(rows, self._split.store, self._split.keys())
 
   def fill(self):
     """Computes the features that are missing, and says so before; returns the seconds it took.
@@ -177,42 +158,30 @@ class CachedInputs:
     Raises:
       RunError: the disk is full or cannot be written to, or a record cannot be used.
     """
-    print(self._description(), flush=True)
-    start = time.monotonic()
-    try:
-      feature_cache.fill(
-        self._store,
-        self._dataset,
-        self._frozen,
-        self._views,
-        self._records.images,
-        self._options.labels_offset,
-      )
-    except OSError as error:
-      raise RunError(
-        f'The feature cache {self._store.folder} cannot be written to ({error.strerror}): name '
-        'another folder with --cache_dir, or give --cache_features=off.'
-      ) from None
-    return time.monotonic() - start
+    count = self._views.count
+    views = 'the evaluation view of' if count == 1 else f'{count} random views of'
+    return self._split.fill(
+      f'Training from cached features of {views} every image, without new augmentation each epoch '
+      '(--cache_features=off trains from images)'
+    )
+
+  def evaluation(self, dataset):
+    """Returns the cached_evaluation.CachedEvaluation of a split, for checkpoints of the run."""
+    return CachedEvaluation(
+      *(self._options, dataset, self._views.image_size),
+      *(self._part.variables, self._split.frozen.precision),
+    )
 
   def _refusal(self, sentence):
     """Returns what to raise: a run that must have the cache ends here."""
     return UserError(sentence) if self._must else NotCached(sentence)
 
-  def _num_missing(self):
-    missing = feature_cache.missing_rows(self._store, self._records.images, self._views.count)
-    return int(missing.sum())
-
   def _check_size(self, image_shape):
     """Raises an error for features that the disk has no room for, or that are not worth it."""
-    missing = self._num_missing()
-    needed, free = missing * self._store.row_type.itemsize, _free_bytes(self._store.folder)
-    if needed and needed + _ROOM > free:
-      raise self._refusal(
-        f'Features of {needed / 1e9:.1f} GB do not fit into {self._store.folder}, where '
-        f'{free / 1e9:.1f} GB are free: name another disk with --cache_dir.'
-      )
-    values = sum(np.prod(shape) for shape in self._frozen.features)
+    frozen = self._split.frozen
+    if self._split.lacking_room():
+      raise self._refusal(self._split.lacking_room())
+    values = sum(np.prod(shape) for shape in frozen.features)
     if not self._must and values > np.prod(image_shape):
       raise NotCached(
         f'The features of an image are {values:,} numbers, more than the image itself: '
@@ -220,44 +189,10 @@ class CachedInputs:
       )
     minutes = self._options.max_minutes
     if not self._must and minutes and _images_seen(self._options, self._dataset) is None:
-      seconds = missing and missing * feature_cache.seconds_per_image(self._frozen, image_shape)
+      missing = self._split.num_missing()
+      seconds = missing and missing * feature_cache.seconds_per_image(frozen, image_shape)
       if seconds > _MOST_OF_THE_TIME * 60 * minutes:
         raise NotCached(
           f'Caching features would take about {seconds / 60:.1f} of the {minutes:g} minutes: '
           '--cache_features=on does it.'
         )
-
-  def _description(self):
-    count, size = self._views.count, self._store.row_type.itemsize
-    total, missing = len(self._records.images) * count, self._num_missing()
-    views = 'the evaluation view of' if count == 1 else f'{count} random views of'
-    return (
-      f'Training from cached features of {views} every image, without new augmentation each epoch '
-      f'(--cache_features=off trains from images): {total:,} of {size:,} bytes, '
-      f'{total * size / 1e6:,.1f} MB in {self._store.folder}, {missing:,} to be computed.'
-    )
-
-
-def _root(options):
-  """Returns the folder of the stores; raises UserError when that of --cache_dir is no good."""
-  if options.cache_dir:
-    try:
-      os.makedirs(options.cache_dir, exist_ok=True)
-    except OSError as error:
-      raise UserError(
-        f'--cache_dir={options.cache_dir} cannot be made: {error.strerror}.'
-      ) from None
-    if not os.access(options.cache_dir, os.W_OK):
-      raise UserError(f'--cache_dir={options.cache_dir} cannot be written to.')
-    return options.cache_dir
-  root = os.path.join(options.dataset_dir, FOLDER_NAME)
-  if os.access(root if os.path.exists(root) else options.dataset_dir, os.W_OK):
-    return root
-  return os.path.join(options.train_dir, FOLDER_NAME)
-
-
-def _free_bytes(folder):
-  """Returns how many bytes are free on the disk of a folder that may not exist yet."""
-  while not os.path.exists(folder):
-    folder = os.path.dirname(os.path.abspath(folder))
-  return shutil.disk_usage(folder).free

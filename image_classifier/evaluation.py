@@ -240,7 +240,7 @@ def predict(
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
       raise inputs.damaged_record(dataset, labels_offset) or error from None
     seconds = time.monotonic() - start
-  _check_finite(rows['logits'], prefix)
+  check_finite(rows['logits'], prefix)
   stale = probes_batch_norm and _stale_batch_norm(
     checkpoint, model_name, num_classes, images, rows, use_moving_averages
   )
@@ -372,7 +372,8 @@ def _tell(told, finished, num_batches):
   return finished
 
 
-def _check_finite(logits, checkpoint):
+def check_finite(logits, checkpoint):
+  """Raises UserError for logits of which some are not finite."""
   broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
   if broken:
     raise UserError(

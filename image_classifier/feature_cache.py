@@ -10,7 +10,7 @@ import numpy as np
 
 import preprocessing
 from datasets import encoded_picture, records
-from image_classifier import inputs
+from image_classifier import inputs, precision
 from image_classifier.feature_store import FeatureStore
 from image_classifier.progress import FillProgress
 from preprocessing import preprocessing_factory
@@ -36,6 +36,26 @@ class Frozen(typing.NamedTuple):
   features: tuple  # of each of them, its shape without the batch
   precision: str  # what the session computes in, of precision.resolve
   session_config: typing.Any  # tf.ConfigProto that makes it do so
+
+
+def of_part(part, graph_def, computes_in):
+  """Returns the Frozen of a part of a net.
+
+  Args:
+    part: frozen_part.FrozenPart of a net on images [None, size, size, channels].
+    graph_def: of it, with weights as constants.
+    computes_in: precision of it, of precision.of_net.
+  """
+  config = tf.ConfigProto()
+  precision.configure(config, computes_in)
+  return Frozen(
+    graph_def,
+    part.images.name,
+    tuple(tensor.name for tensor in part.boundary),
+    tuple(tuple(tensor.shape.as_list()[1:]) for tensor in part.boundary),
+    computes_in,
+    config,
+  )
 
 
 class Views(typing.NamedTuple):

@@ -181,3 +181,10 @@ class FeatureStore:
     """Removes the temporary files of processes that died; the lock says that none is alive."""
     for name in filter(_TEMPORARY_NAME.fullmatch, os.listdir(self.folder)):
       os.unlink(os.path.join(self.folder, name))
+
+
+def as_float32(features):
+  """Returns features of `gather` as float32: bfloat16, kept as uint16, is the upper half of it."""
+  if features.dtype != np.uint16:
+    return features
+  return (features.astype(np.uint32) << 16).view(np.float32)

@@ -17,8 +17,8 @@ _VARIABLES = ('Variable', 'VariableV2', 'VarHandleOp')
 # Stateful by its declaration, and as steady as its variable.
 _READS = 'ReadVariableOp'
 _NORMS = ('FusedBatchNorm', 'FusedBatchNormV2', 'FusedBatchNormV3')
-# What dropout does to all activations alike, before it draws.
-_OF_DROPOUT = ('Mul', 'Shape')
+# What dropout does to all activations alike: in evaluation, or before it draws.
+_OF_DROPOUT = ('Identity', 'Mul', 'Shape')
 _REDUCTIONS = ('Mean', 'Sum', 'Max', 'Min', 'Prod')
 
 

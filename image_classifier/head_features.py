@@ -1,19 +1,18 @@
 """The features that a net's head reads, of every image of a split, from the feature cache."""
 
-import os
-
 import numpy as np
 
 from image_classifier import (
+  cached_split,
   checkpoints,
   clips,
   feature_cache,
+  feature_store,
   folding,
   frozen_part,
   precision,
   warm_start,
 )
-from image_classifier.feature_store import FOLDER_NAME
 from nets import nets_factory
 from nets.net_info import net_info
 from slim_compat import slim, tf
@@ -49,9 +48,7 @@ def compute(dataset, dataset_dir, model_name, checkpoint_path, output_dir, preci
   frozen = _below_head(prefix, model_name, dataset.num_classes, channels, precision_name)
   size = net_info(model_name).default_image_size
   views = feature_cache.Views({'name': model_name, 'use_grayscale': channels == 1}, size)
-  root = os.path.join(dataset_dir, FOLDER_NAME)
-  if not os.access(root if os.path.exists(root) else dataset_dir, os.W_OK):
-    root = os.path.join(output_dir, FOLDER_NAME)
+  root = cached_split.root_beside(dataset_dir, output_dir)
   records = feature_cache.read_records(dataset)
   store = feature_cache.open_store(root, dataset, frozen, views)
   try:
@@ -65,10 +62,7 @@ def compute(dataset, dataset_dir, model_name, checkpoint_path, output_dir, preci
 
 
 def _below_head(prefix, model_name, num_classes, channels, precision_name):
-  """Returns the feature_cache.Frozen of all of a net but its head.
-
-  Its output is named as in training, where dropout is no mere identity.
-  """
+  """Returns the feature_cache.Frozen of all of a net but its head."""
   info = net_info(model_name)
   size = info.default_image_size
   with tf.Graph().as_default() as graph:
@@ -79,31 +73,15 @@ def _below_head(prefix, model_name, num_classes, channels, precision_name):
     computes_in = precision.of_net(precision_name, [op.type for op in graph.get_operations()])
     fixed = {name for name in plan.restored if not name.startswith(info.head_prefixes)}
     part = frozen_part.find(images, [logits], fixed)
-    part = part._replace(boundary=[_before_identities(tensor) for tensor in part.boundary])
   if not part.variables:
     raise UserError(f'{model_name} has no layers below its head whose features could be judged.')
   reader = tf.train.load_checkpoint(prefix)
   values = {name: reader.get_tensor(name) for name in part.variables}
-  config = tf.ConfigProto()
-  precision.configure(config, computes_in)
-  return feature_cache.Frozen(
-    folding.folded(folding.with_constants(frozen_part.graph_def(part), values)),
-    images.name,
-    tuple(tensor.name for tensor in part.boundary),
-    tuple(tuple(tensor.shape.as_list()[1:]) for tensor in part.boundary),
-    computes_in,
-    config,
-  )
-
-
-def _before_identities(tensor):
-  while tensor.op.type == 'Identity':
-    (tensor,) = tensor.op.inputs
-  return tensor
+  graph_def = folding.folded(folding.with_constants(frozen_part.graph_def(part), values))
+  return feature_cache.of_part(part, graph_def, computes_in)
 
 
 def _pooled(features):
   """Returns stored features [n, ..., channels] as float32 [n, channels]."""
-  if features.dtype == np.uint16:  # bfloat16, the upper half of float32
-    features = (features.astype(np.uint32) << 16).view(np.float32)
+  features = feature_store.as_float32(features)
   return features.reshape(len(features), -1, features.shape[-1]).mean(axis=1, dtype=np.float32)

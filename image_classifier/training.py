@@ -140,6 +140,8 @@ def _train(options, dataset, retries, patience, loop):
     run_record.write(options.train_dir, record)
     _announce(options, dataset, net, graph, restored)
     seconds = cached.fill() if cached else 0.0
+    if cached and evaluates:
+      evaluates.use_cache(cached)
     with tf.Session(config=_session_config(options)) as session:
       tf.logging.info('Starting Session.')
       session.run(initializer)

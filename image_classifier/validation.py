@@ -101,8 +101,12 @@ class Validation:
         f'{self._folder} holds the best checkpoint by the split {self._best["split"]!r}, which '
         f'--eval_split={options.eval_split} cannot be compared with: move it away.'
       )
-    self._log = self._events = None
+    self._log = self._events = self._cached = None
     self._past = []  # the lines of all evaluations up to now
+
+  def use_cache(self, cached):
+    """Evaluates from features from now on, as the run trains: cached_inputs.CachedInputs."""
+    self._cached = cached.evaluation(self._dataset)
 
   def start(self, log):
     """Takes up what a resumed run knows.
@@ -182,7 +186,9 @@ class Validation:
 
   def _figures(self, prefix):
     """Returns what metrics.json says of a checkpoint, without its name and step."""
-    predictions = self._predictions(prefix)
+    predictions = self._cached and self._cached.predict(prefix)
+    if predictions is None:
+      predictions = self._predictions(prefix)
     figures = metrics.compute(predictions.labels, predictions.logits, self._names)
     kept = ('accuracy', 'accuracy_interval', 'loss', 'correct', 'num_examples')
     return {

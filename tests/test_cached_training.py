@@ -11,7 +11,7 @@ import small_nets
 import eval_image_classifier
 import train_image_classifier
 from datasets import dataset_factory
-from image_classifier import cached_inputs, checkpoints, training
+from image_classifier import cached_inputs, cached_split, checkpoints, evaluation, training
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
 from slim_errors import UserError
@@ -95,6 +95,30 @@ def test_losses_are_those_of_the_images(dataset_dir, checkpoint, tmp_path):
 def test_evaluation_works(run, dataset_dir):
   flags = [f'--checkpoint_path={run}', f'--dataset_dir={dataset_dir}']
   assert small_nets.run(eval_image_classifier, *flags, f'--eval_dir={run}/eval') == 0
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'room'),
+  [([_HEAD], 1 << 40), ([_HEAD, '--moving_average_decay=0.5'], 1 << 40), ([_HEAD], 0)],
+)
+def test_evaluation_while_training_takes_features_too(
+  arguments, room, run, dataset_dir, checkpoint, tmp_path, monkeypatch
+):
+  images = []
+  predict = evaluation.predict
+  monkeypatch.setattr(evaluation, 'predict', lambda *a, **k: images.append(a) or predict(*a, **k))
+  free = iter([1 << 40])  # for the features to train on
+  monkeypatch.setattr(cached_split, '_free_bytes', lambda folder: next(free, room))
+  cache = ['--cache_features=on', f'--cache_dir={tmp_path}/cache', '--eval_every_steps=2']
+  assert _train(tmp_path, dataset_dir, checkpoint, *arguments, *cache) == 0
+  lines = (tmp_path / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  lines = [line for line in map(json.loads, lines) if 'split' in line]
+  assert [line['step'] for line in lines] == [2, 4] and len(images) == (0 if room else 2)
+  assert len(list((tmp_path / 'cache').iterdir())) == 1  # an image of both splits has one row
+  dataset = dataset_factory.get_dataset(None, 'validation', str(dataset_dir))
+  expected = evaluation.evaluate(str(tmp_path), dataset, 'lenet', image_size=28)
+  assert lines[-1]['accuracy'] == expected['accuracy']
+  assert lines[-1]['loss'] == pytest.approx(expected['loss'], rel=1e-4)
 
 
 def test_it_goes_on_without_the_cache(run, dataset_dir, checkpoint, tmp_path, capsys):
@@ -198,7 +222,7 @@ def test_features_larger_than_the_image(dataset_dir, checkpoint, tmp_path, capsy
 
 
 def test_a_disk_without_room(dataset_dir, checkpoint, tmp_path, monkeypatch, capsys):
-  monkeypatch.setattr(cached_inputs, '_free_bytes', lambda folder: 1 << 30)
+  monkeypatch.setattr(cached_split, '_free_bytes', lambda folder: 1 << 30)
   cache = f'--cache_dir={tmp_path}/cache'
   assert _train(tmp_path / 'auto', dataset_dir, checkpoint, _HEAD, cache, steps=7) == 0
   assert 'do not fit into' in capsys.readouterr().out
@@ -261,14 +285,14 @@ def _values_at_end(train_dir):
 def test_where_the_cache_is(tmp_path, monkeypatch):
   options = TrainingOptions(dataset_dir=str(tmp_path / 'data'), train_dir=str(tmp_path / 'run'))
   (tmp_path / 'data').mkdir()
-  assert cached_inputs._root(options) == str(tmp_path / 'data/.feature_cache')
+  assert cached_split._root(options) == str(tmp_path / 'data/.feature_cache')
   monkeypatch.setattr('os.access', lambda path, mode: False)
-  assert cached_inputs._root(options) == str(tmp_path / 'run/.feature_cache')
+  assert cached_split._root(options) == str(tmp_path / 'run/.feature_cache')
   with pytest.raises(UserError, match=r'--cache_dir=.* cannot be written to\.'):
-    cached_inputs._root(dataclasses.replace(options, cache_dir=str(tmp_path / 'cache')))
+    cached_split._root(dataclasses.replace(options, cache_dir=str(tmp_path / 'cache')))
   (tmp_path / 'file').touch()
   with pytest.raises(UserError, match=r'--cache_dir=.* cannot be made'):
-    cached_inputs._root(dataclasses.replace(options, cache_dir=str(tmp_path / 'file/cache')))
+    cached_split._root(dataclasses.replace(options, cache_dir=str(tmp_path / 'file/cache')))
 
 
 def test_wrong_flags_are_named(dataset_dir, checkpoint, tmp_path, capsys):
