@@ -131,6 +131,7 @@ def graph_def(part):
   images = part.images
   whole = images.graph.as_graph_def()
   whole.ClearField('library')  # of the inputs
+  whole.versions.ClearField('min_consumer')  # which comes with it
   for node in whole.node:
     node.attr.pop('_class', None)
     if node.name == images.op.name:
