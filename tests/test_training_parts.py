@@ -64,7 +64,7 @@ _PARTS = {
 }
 
 
-@pytest.mark.parametrize('accumulate_steps', [1, 3])
+@pytest.mark.parametrize('accumulate_steps', [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_interrupted_run_with_all_parts_ends_the_same(accumulate_steps, tiny_dataset, tmp_path):
   settings = {**_BATCH_NORM, **_PARTS, 'accumulate_steps': accumulate_steps}
   _train(tiny_dataset, tmp_path / 'whole', max_number_of_steps=3, **settings)
