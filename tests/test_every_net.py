@@ -67,7 +67,7 @@ def _go_through_all_commands(
   # decay of 0.5 lets one step change the statistics without making them those of three images.
   training = ('--max_number_of_steps=1', '--batch_size=3', '--optimizer=adagrad')
   training += ('--learning_rate=1e-4', '--batch_norm_decay=0.5')
-  assert run(train_image_classifier, of_run, data, *flags, *training) == 0
+  assert run(train_image_classifier, of_run, data, *flags, *training, precision) == 0
 
   report = folder / 'eval'
   asked = (
