@@ -1,9 +1,10 @@
 """Evaluating the checkpoints of a run that trains from cached features, from features as well."""
 
+import typing
+
 import numpy as np
 
 from image_classifier import (
-  checkpoints,
   clips,
   evaluation,
   feature_cache,
@@ -12,7 +13,7 @@ from image_classifier import (
   frozen_part,
   inputs,
   precision,
-  trained_net,
+  restoring,
 )
 from image_classifier.cached_split import CachedSplit
 from nets import nets_factory
@@ -20,6 +21,16 @@ from slim_compat import tf
 
 # Images that the rest of the net answers for at a time.
 _BATCH_SIZE = 256
+
+
+class _Rest(typing.NamedTuple):
+  """The net above its boundary, in the inference form, in a session of its own."""
+
+  session: typing.Any
+  saver: typing.Any  # restores its variables, and no others
+  features: list  # placeholders in the place of the boundary
+  logits: typing.Any  # float32 [b, classes]
+  moving_averages: bool  # whether the saver restores moving averages
 
 
 class CachedEvaluation:
@@ -37,10 +48,8 @@ class CachedEvaluation:
     """
     self._options, self._dataset, self._image_size = options, dataset, image_size
     self._variables, self._computes_in = variables, computes_in
-    self._num_classes = dataset.num_classes - options.labels_offset
-    self._channels = 1 if options.use_grayscale else 3
     self._records = feature_cache.read_records(dataset, options.labels_offset)
-    self._split = self._places = None
+    self._split = self._rest = self._places = None
 
   def predict(self, prefix):
     """Returns what evaluation.predict does, up to rounding, None where features have no room.
@@ -51,12 +60,8 @@ class CachedEvaluation:
     Raises:
       RunError: the features cannot be computed or written.
     """
-    checkpoint = checkpoints.load(prefix)
     if self._split is None:
-      settings = inputs.preprocessing_settings(self._options)
-      views = feature_cache.Views(settings, self._image_size)
-      frozen = self._frozen(checkpoint)
-      self._split = CachedSplit(self._options, self._dataset, self._records, frozen, views)
+      self._split, self._rest = self._cut(prefix)
     if self._places is None:
       reason = self._split.lacking_room()
       if reason:
@@ -64,39 +69,56 @@ class CachedEvaluation:
         return None
       self._split.fill(f'Evaluating from cached features of the split {self._options.eval_split}')
       self._places = self._split.store.places(self._split.keys())
-    net = trained_net.load(checkpoint, *self._net_arguments())
-    logits = self._logits(net)
+    self._rest.saver.restore(self._rest.session, prefix)
+    logits = self._logits()
     evaluation.check_finite(logits, prefix)
-    facts = {'moving_averages': net.moving_averages, 'precision': self._computes_in}
+    facts = {'moving_averages': self._rest.moving_averages, 'precision': self._computes_in}
     files = [name.decode('utf-8', 'replace') for name in self._records.filenames]
     return evaluation.Predictions(files, self._records.labels, logits, facts)
 
-  def _net_arguments(self):
-    return self._options.model_name, self._num_classes, self._image_size, self._channels
+  def close(self):
+    """Ends the session."""
+    if self._rest is not None:
+      self._rest.session.close()
 
-  def _frozen(self, checkpoint):
-    """Returns the feature_cache.Frozen of the net in its inference form."""
-    model_name, num_classes, size, channels = self._net_arguments()
-    with tf.Graph().as_default():
+  def _cut(self, prefix):
+    """Builds the net in its inference form; returns the CachedSplit below the boundary and _Rest.
+
+    Args:
+      prefix: of any checkpoint of the run.
+    """
+    options, size = self._options, self._image_size
+    with tf.Graph().as_default() as graph:
+      channels = 1 if options.use_grayscale else 3
       images = tf.placeholder(tf.float32, [None, size, size, channels], 'images')
-      network_fn = nets_factory.get_network_fn(model_name, num_classes)
-      logits, _ = network_fn(clips.as_input(images, model_name))
+      num_classes = self._dataset.num_classes - options.labels_offset
+      network_fn = nets_factory.get_network_fn(options.model_name, num_classes)
+      logits, _ = network_fn(clips.as_input(images, options.model_name))
+      restored = restoring.variables_to_restore(prefix, options.model_name)
       part = frozen_part.find(images, [logits], self._variables)
-      graph_def = frozen_part.graph_def(part)
-    values = {name: checkpoint.values[name] for name in part.variables}
-    graph_def = folding.folded(folding.with_constants(graph_def, values))
+      frozen = self._frozen(part, prefix)
+      fed = [tf.placeholder(tf.float32, tensor.shape) for tensor in part.boundary]
+      frozen_part.replace(part, fed)
+      needed = {op.name for op in frozen_part.ancestors([logits])}
+      saver = tf.train.Saver({name: v for name, v in restored.items() if v.op.name in needed})
+    session = tf.Session(graph=graph, config=frozen.session_config)
+    views = feature_cache.Views(inputs.preprocessing_settings(options), size)
+    split = CachedSplit(options, self._dataset, self._records, frozen, views)
+    return split, _Rest(session, saver, fed, logits, restoring.has_averages(restored))
+
+  def _frozen(self, part, prefix):
+    """Returns the feature_cache.Frozen of a part of the net with the weights of a checkpoint."""
+    reader = tf.train.load_checkpoint(prefix)
+    values = {name: reader.get_tensor(name) for name in part.variables}
+    graph_def = folding.folded(folding.with_constants(frozen_part.graph_def(part), values))
     return feature_cache.of_part(part, graph_def, self._computes_in)
 
-  def _logits(self, net):
+  def _logits(self):
     """Returns the logits of all images, float32 [n, classes]."""
-    frozen, store = self._split.frozen, self._split.store
-    with tf.Graph().as_default(), tf.Session(config=frozen.session_config) as session:
-      fed = [tf.placeholder(tf.float32, [None, *shape]) for shape in frozen.features]
-      (logits,) = tf.import_graph_def(
-        net.graph_def, dict(zip(frozen.output_names, fed, strict=True)), [net.logits], name='net'
-      )
-      fetches, found = [logits, precision.float32_ops([logits])], []
-      for places in np.array_split(self._places, -(-len(self._places) // _BATCH_SIZE)):
-        features = map(feature_store.as_float32, store.gather(places))
-        found.append(session.run(fetches, dict(zip(fed, features, strict=True)))[0])
+    rest, found = self._rest, []
+    fetches = [rest.logits, precision.float32_ops([rest.logits])]
+    for places in np.array_split(self._places, -(-len(self._places) // _BATCH_SIZE)):
+      features = map(feature_store.as_float32, self._split.store.gather(places))
+      fed = dict(zip(rest.features, features, strict=True))
+      found.append(rest.session.run(fetches, fed)[0])
     return np.concatenate(found)

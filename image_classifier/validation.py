@@ -240,7 +240,9 @@ class Validation:
     self._events.add_summary(tf.Summary(value=values), step)
 
   def close(self):
-    """Ends the event file."""
+    """Ends the event file, and what features are evaluated with."""
+    if self._cached is not None:
+      self._cached.close()
     if self._events is not None:
       self._events.close()
 
