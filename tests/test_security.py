@@ -651,7 +651,7 @@ def test_graphs_are_imported_at_one_place():
     if name.endswith(('import_graph_def', 'loader.load'))
   }
   # Freezing checks SavedModels first; the others import graphs that were built here.
-  built_here = {'trained_net.py', 'frozen_part.py', 'feature_cache.py', 'cached_evaluation.py'}
+  built_here = {'trained_net.py', 'frozen_part.py', 'feature_cache.py'}
   assert importing == {'graph_files.py', 'freezing.py', *built_here}
 
 
