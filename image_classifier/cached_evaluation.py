@@ -9,7 +9,6 @@ from image_classifier import (
   evaluation,
   feature_cache,
   feature_store,
-  folding,
   frozen_part,
   inputs,
   precision,
@@ -96,7 +95,8 @@ class CachedEvaluation:
       logits, _ = network_fn(clips.as_input(images, options.model_name))
       restored = restoring.variables_to_restore(prefix, options.model_name)
       part = frozen_part.find(images, [logits], self._variables)
-      frozen = self._frozen(part, prefix)
+      graph_def = frozen_part.with_weights(part, prefix)
+      frozen = feature_cache.of_part(part, graph_def, self._computes_in)
       fed = [tf.placeholder(tf.float32, tensor.shape) for tensor in part.boundary]
       frozen_part.replace(part, fed)
       needed = {op.name for op in frozen_part.ancestors([logits])}
@@ -105,13 +105,6 @@ class CachedEvaluation:
     views = feature_cache.Views(inputs.preprocessing_settings(options), size)
     split = CachedSplit(options, self._dataset, self._records, frozen, views)
     return split, _Rest(session, saver, fed, logits, restoring.has_averages(restored))
-
-  def _frozen(self, part, prefix):
-    """Returns the feature_cache.Frozen of a part of the net with the weights of a checkpoint."""
-    reader = tf.train.load_checkpoint(prefix)
-    values = {name: reader.get_tensor(name) for name in part.variables}
-    graph_def = folding.folded(folding.with_constants(frozen_part.graph_def(part), values))
-    return feature_cache.of_part(part, graph_def, self._computes_in)
 
   def _logits(self):
     """Returns the logits of all images, float32 [n, classes]."""

@@ -116,9 +116,7 @@ class CachedInputs:
       self._options.batch_size,
       seed=self._options.seed,
       start_step=first_batch,
-      class_counts=class_weights.class_counts(self._options, self._dataset)
-      if self._options.balanced_sampling
-      else None,
+      class_counts=class_weights.counts_to_balance(self._options, self._dataset),
     )
 
   def features(self, part, graph_def, computes_in, rows):
@@ -179,8 +177,9 @@ class CachedInputs:
   def _check_size(self, image_shape):
     """Raises an error for features that the disk has no room for, or that are not worth it."""
     frozen = self._split.frozen
-    if self._split.lacking_room():
-      raise self._refusal(self._split.lacking_room())
+    reason = self._split.lacking_room()
+    if reason:
+      raise self._refusal(reason)
     values = sum(np.prod(shape) for shape in frozen.features)
     if not self._must and values > np.prod(image_shape):
       raise NotCached(

@@ -46,15 +46,20 @@ def resolve(path):
   Raises:
     UserError: when nothing complete and undamaged is there, naming what is wrong.
   """
-  return load(path).prefix
+  return _found(path, keep=False).prefix
 
 
 def load(path):
   """Returns the Checkpoint that `resolve` finds at a path; every byte is read once."""
+  return _found(path, keep=True)
+
+
+def _found(path, keep):
+  """Returns the Checkpoint at a path, without `keep` one without its values."""
   if not path:
     raise UserError('No checkpoint was named: give --checkpoint_path a directory or a prefix.')
   if os.path.isdir(path):
-    newest = _newest_intact(path)
+    newest = _newest_intact(path, keep)
     if newest is None:
       raise UserError(f'There is no complete checkpoint in {path}: {_what_is_in(path)}.')
     return newest
@@ -62,7 +67,7 @@ def load(path):
   missing = missing_parts(prefix)
   if missing:
     raise UserError(f'Checkpoint {prefix} is not complete: {missing}.')
-  values, problem = _read(prefix)
+  values, problem = _read(prefix, keep)
   if problem:
     raise UserError(f'Checkpoint {prefix} is damaged, {problem}: take another, or copy it again.')
   return Checkpoint(prefix, values)
@@ -92,7 +97,7 @@ def damage(prefix):
   return _read(prefix, keep=False)[1]
 
 
-def _read(prefix, keep=True):
+def _read(prefix, keep):
   """Returns the values of a Checkpoint, and what is wrong with the content in words.
 
   Without `keep` the values are read and let go.
@@ -145,15 +150,15 @@ def newest_intact(folder):
 
   Says, for every newer one, what is wrong with it.
   """
-  newest = _newest_intact(folder)
+  newest = _newest_intact(folder, keep=False)
   return newest and newest.prefix
 
 
-def _newest_intact(folder):
-  """Returns the Checkpoint that `newest_intact` speaks of, or None."""
+def _newest_intact(folder, keep):
+  """Returns the Checkpoint that `newest_intact` speaks of, or None; `keep` as for `_found`."""
   for prefix in reversed(oldest_first(folder)):
     missing = missing_parts(prefix)
-    values, found = ({}, missing) if missing else _read(prefix)
+    values, found = ({}, missing) if missing else _read(prefix, keep)
     found = found or _other_step(prefix)
     if not found:
       return Checkpoint(prefix, values)

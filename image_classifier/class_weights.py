@@ -79,6 +79,11 @@ def class_counts(options, dataset):
   return [counts.get(name, 0) for name in names]
 
 
+def counts_to_balance(options, dataset):
+  """Returns what `class_counts` does for --balanced_sampling, None without it."""
+  return class_counts(options, dataset) if options.balanced_sampling else None
+
+
 def table(options, dataset):
   """Returns in one line which class counts how much; for weights other than none."""
   names = labels.class_names(dataset, options.labels_offset)

@@ -206,7 +206,7 @@ def predict(
   num_classes = dataset.num_classes - labels_offset
   preprocessing_name = preprocessing_name or model_name
   tf.logging.info('Evaluating %s', prefix)
-  image_size = image_size or nets_factory.get_network_fn(model_name, num_classes).default_image_size
+  image_size = image_size or net_info.net_info(model_name).default_image_size
   net_info.check_image_size(model_name, image_size)
   preprocessing_fn = preprocessing_factory.get_preprocessing(
     preprocessing_name, False, use_grayscale

@@ -1,7 +1,7 @@
 """The part of a net that a run does not change: found, taken out as a graph, and replaced.
 
 part = frozen_part.find(images, [logits], fixed)
-graph_def = folding.folded(folding.with_constants(frozen_part.graph_def(part), values))
+graph_def = frozen_part.with_weights(part, checkpoint)
 frozen_part.replace(part, frozen_part.imported(part, graph_def))
 """
 
@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 
+from image_classifier import folding
 from slim_compat import tf
 
 # Scope of what `imported` adds to a graph.
@@ -141,6 +142,21 @@ def graph_def(part):
       }
       node.CopyFrom(tf.NodeDef(name=node.name, op='Placeholder', attr=attributes))
   return tf.graph_util.extract_sub_graph(whole, [tensor.op.name for tensor in part.boundary])
+
+
+def with_weights(part, checkpoint):
+  """Returns the part with the weights of a checkpoint as constants, its batch norms folded.
+
+  Args:
+    part: FrozenPart.
+    checkpoint: prefix of one that holds all variables of the part by their names.
+
+  Returns:
+    A tf.GraphDef like that of `graph_def`.
+  """
+  reader = tf.train.load_checkpoint(checkpoint)
+  values = {name: reader.get_tensor(name) for name in part.variables}
+  return folding.folded(folding.with_constants(graph_def(part), values))
 
 
 def imported(part, graph_def):

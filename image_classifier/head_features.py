@@ -8,7 +8,6 @@ from image_classifier import (
   clips,
   feature_cache,
   feature_store,
-  folding,
   frozen_part,
   precision,
   warm_start,
@@ -75,10 +74,7 @@ def _below_head(prefix, model_name, num_classes, channels, precision_name):
     part = frozen_part.find(images, [logits], fixed)
   if not part.variables:
     raise UserError(f'{model_name} has no layers below its head whose features could be judged.')
-  reader = tf.train.load_checkpoint(prefix)
-  values = {name: reader.get_tensor(name) for name in part.variables}
-  graph_def = folding.folded(folding.with_constants(frozen_part.graph_def(part), values))
-  return feature_cache.of_part(part, graph_def, computes_in)
+  return feature_cache.of_part(part, frozen_part.with_weights(part, prefix), computes_in)
 
 
 def _pooled(features):

@@ -23,6 +23,7 @@ from image_classifier import (
   schedules,
   scopes,
   training_graph,
+  training_net,
   validation,
   warm_start,
 )
@@ -126,7 +127,7 @@ def _train(options, dataset, retries, patience, loop):
 
   with tf.Graph().as_default():
     tf.set_random_seed(options.seed)
-    net = training_graph.build_net(options, dataset, record['image_size'], first_step, cached)
+    net = training_net.build(options, dataset, record['image_size'], first_step, cached)
     options = dataclasses.replace(options, precision=_precision(options, old_record))
     record['precision'] = options.precision
     start, restored = _plan_start(options, net, resumed)
@@ -167,7 +168,7 @@ def _cached_inputs(options, dataset, record, recorded):
   Args:
     recorded: views per image by the record of the run that goes on, None for a new one.
   """
-  patterns = training_graph.trainable_patterns(options)
+  patterns = training_net.trainable_patterns(options)
   has_checkpoint = bool(options.checkpoint_path) or recorded is not None
   views = cached_inputs.num_views(options, dataset, patterns, has_checkpoint, recorded)
   record['cached_views'] = views
@@ -183,8 +184,8 @@ def _check(options):
   if not options.dataset_dir:
     raise UserError('You must supply the dataset directory with --dataset_dir.')
   check_image_size(options.model_name, options.train_image_size)
-  if options.batch_norm not in training_graph.BATCH_NORM_MODES:
-    raise unknown('batch_norm', options.batch_norm, training_graph.BATCH_NORM_MODES)
+  if options.batch_norm not in training_net.BATCH_NORM_MODES:
+    raise unknown('batch_norm', options.batch_norm, training_net.BATCH_NORM_MODES)
   if options.retry_on_nan < 0:
     raise UserError(f'--retry_on_nan={options.retry_on_nan} must be 0 or more.')
   for name in ('batch_size', 'num_readers', 'num_preprocessing_threads', 'log_every_n_steps'):

@@ -60,7 +60,7 @@ def main(flags):
       raise UserError(f'--{name}={flags[name].value} must be at least 1.')
 
   from datasets import dataset_factory
-  from image_classifier import batch_norm_statistics, checkpoints, evaluation, training_graph
+  from image_classifier import batch_norm_statistics, checkpoints, evaluation, training_net
 
   checkpoint = checkpoints.resolve(flags.checkpoint_path)
   batch_norm_statistics.check_output(checkpoint, flags.output_dir)
@@ -86,7 +86,7 @@ def main(flags):
     labels_offset=_value(flags, record, 'labels_offset'),
     use_grayscale=_value(flags, record, 'use_grayscale'),
     use_moving_averages={'auto': None, 'true': True, 'false': False}[flags.use_moving_averages],
-    keeps_statistics=None if flags.all_layers else training_graph.keeps_statistics(options),
+    keeps_statistics=None if flags.all_layers else training_net.keeps_statistics(options),
     num_threads=flags.num_preprocessing_threads,
     seed=flags.seed,
   )

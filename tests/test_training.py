@@ -15,7 +15,14 @@ from conftest import REPO, TINY_CLASSES
 
 import train_image_classifier
 from datasets import dataset_factory, records
-from image_classifier import checkpoints, command, training, training_graph, training_loop
+from image_classifier import (
+  checkpoints,
+  command,
+  training,
+  training_graph,
+  training_loop,
+  training_net,
+)
 from image_classifier.options import TrainingOptions
 from preprocessing import pictures, preprocessing_factory
 from slim_compat import tf
@@ -30,7 +37,7 @@ def _train(train_dir, dataset_dir, *arguments, model='lenet', steps=2):
 
 
 def _build(options, dataset, image_size):
-  net = training_graph.build_net(options, dataset, image_size)
+  net = training_net.build(options, dataset, image_size)
   return training_graph.build(options, dataset, net)
 
 
@@ -202,11 +209,11 @@ def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
 
 @pytest.fixture(scope='module')
 def inception(tiny_dataset, tmp_path_factory):
-  """Settings and net of inception_v3, built once: a training_graph.Net and its options."""
+  """Settings and net of inception_v3, built once: a training_net.Net and its options."""
   options = _options(tiny_dataset, tmp_path_factory.mktemp('v3'), model_name='inception_v3')
   with tf.Graph().as_default():
     dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
-    yield options, training_graph.build_net(options, dataset, 107)
+    yield options, training_net.build(options, dataset, 107)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +358,7 @@ def test_the_loss_of_a_frozen_trunk_is_what_it_was(mobilenet_checkpoint, tiny_da
   for checkpoint in (None, str(mobilenet_checkpoint)):
     with tf.Graph().as_default(), tf.Session() as session:
       tf.set_random_seed(0)
-      net = training_graph.build_net(options, dataset, 32)
+      net = training_net.build(options, dataset, 32)
       given = {v.op.name: v for v in net.variables} if checkpoint else {}
       graph = training_graph.build(options, dataset, net, checkpoint, given)
       session.run(tf.global_variables_initializer())
@@ -403,7 +410,7 @@ def test_batch_norm_frozen_keeps_all_statistics(mobilenet_checkpoint, tiny_datas
   ],
 )
 def test_batch_norm_decay_fits_the_run(settings, expected):
-  decay = training_graph.batch_norm_decay(TrainingOptions(**settings))
+  decay = training_net.batch_norm_decay(TrainingOptions(**settings))
   assert decay == pytest.approx(expected) if expected else decay is None
 
 
