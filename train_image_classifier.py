@@ -1,8 +1,7 @@
 r"""Trains an image classifier, or fine-tunes one from a checkpoint.
 
   python train_image_classifier.py --train_dir=runs/1 --dataset_dir=pic \
-    --model_name=inception_v3 --checkpoint_path=inception_v3.ckpt --finetune=head \
-    --max_number_of_steps=1000
+    --model_name=inception_v3 --checkpoint_path=inception_v3.ckpt --recipe=fine_tune
 
 The same command goes on where a stopped run left off. Ctrl-C finishes the step, saves and exits.
 """
@@ -11,12 +10,22 @@ import dataclasses
 import signal
 import sys
 
-from image_classifier import command, run_record
+from image_classifier import command, recipes, run_record
 from image_classifier.options import TrainingOptions
 from nets import net_info
 
 FLAGS = command.new_flags()
 DEFAULTS = TrainingOptions()
+
+_recipe = command.FlagGroup(FLAGS, 'Recipe')
+_recipe.enum(
+  'recipe',
+  DEFAULTS.recipe,
+  list(recipes.RECIPES),
+  'Chooses for the flags that are left out. head: the last layer of a pretrained net; fine_tune: '
+  'that, then all layers; scratch: a net with new weights; legacy: the defaults below, which are '
+  "research/slim's. Left out, what the run in --train_dir began with.",
+)
 
 _data = command.FlagGroup(FLAGS, 'Data set')
 _data.string('dataset_dir', None, 'Folder of the shards (required).')
@@ -336,6 +345,7 @@ _RECORDED = {
   'preprocessing_name': 'preprocessing_name',
   'train_image_size': 'image_size',
   'use_grayscale': 'use_grayscale',
+  'recipe': 'recipe',
 }
 # Flags that show research/slim's default and, left out, fit the other flags.
 _FITTED = {'dataset_name', 'num_epochs_per_decay', 'end_learning_rate', 'opt_epsilon'}
@@ -348,10 +358,13 @@ EXIT_CODES = {
 
 def main(flags):
   options = checked_options(flags)
+  chosen = recipes.choices(options.recipe, _given(flags))
+  if options.recipe != DEFAULTS.recipe or command.is_given(flags, 'recipe'):
+    print(recipes.described(options.recipe, chosen), flush=True)
 
-  from image_classifier import training  # imports TensorFlow
+  from image_classifier import stages  # imports TensorFlow
 
-  result = training.train(options)
+  result = stages.train(options, chosen)
   if result.loss is None and result.is_stopped_early:
     print(
       f'{options.train_dir} has ended early at step {result.step}: raise '
@@ -372,13 +385,18 @@ def checked_options(flags):
   options = resolved_options(flags)
   command.check_dataset_dir(options.dataset_dir)
   net_info.check_image_size(options.model_name, options.train_image_size)
+  recipes.check(options)
   return options
 
 
 def resolved_options(flags):
-  """Returns the TrainingOptions of the flags; a run in --train_dir says what was left out."""
+  """Returns the TrainingOptions of the flags; a run in --train_dir says what was left out.
+
+  Where that says nothing, the recipe does.
+  """
   values = {field.name: flags[field.name].value for field in dataclasses.fields(TrainingOptions)}
-  left_out = {name for name in values if not command.is_given(flags, name)}
+  given = _given(flags)
+  left_out = values.keys() - given
   for name in left_out & _FITTED:
     values[name] = getattr(DEFAULTS, name)
   if 'rmsprop_momentum' in left_out:
@@ -387,7 +405,13 @@ def resolved_options(flags):
   for name, key in _RECORDED.items():
     if name in left_out and key in record:
       values[name] = record[key]
-  return TrainingOptions(**values)
+  return TrainingOptions(**(values | recipes.choices(values['recipe'], given)))
+
+
+def _given(flags):
+  """Returns {option: value} of the flags that were given."""
+  names = [field.name for field in dataclasses.fields(TrainingOptions)]
+  return {name: flags[name].value for name in names if command.is_given(flags, name)}
 
 
 def cli():

@@ -13,6 +13,7 @@ class TrainingOptions:
   dataset_split_name: str = 'train'
   dataset_dir: str | None = None
   labels_offset: int = 0
+  recipe: str = 'legacy'  # that chose what the flags leave out
   # The net and its start.
   model_name: str = 'inception_v3'
   preprocessing_name: str | None = None  # None: the net's own

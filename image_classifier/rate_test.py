@@ -41,7 +41,7 @@ def run(options, *, num_steps, min_rate, max_rate):
   """Trains some steps at growing rates, in a folder that does not stay.
 
   Args:
-    options: options.TrainingOptions; its train_dir and learning rate do not count.
+    options: options.TrainingOptions; its train_dir, learning rate and evaluations do not count.
     num_steps: how many steps at most.
     min_rate, max_rate: the rates of the first and the last step; those between grow by a constant
       factor.
@@ -57,7 +57,10 @@ def run(options, *, num_steps, min_rate, max_rate):
     stop_signals.collected('the test ends after this step') as stopped,
     tempfile.TemporaryDirectory(prefix='lr_find.') as folder,
   ):
-    options = dataclasses.replace(options, train_dir=folder, retry_on_nan=0)
+    evaluations = ('eval_every_steps', 'eval_every_epochs', 'early_stopping_patience')
+    options = dataclasses.replace(
+      options, train_dir=folder, retry_on_nan=0, **dict.fromkeys(evaluations)
+    )
 
     def loop(options, graph, session, *unused):
       return _Steps(graph, session, rates, stopped, options.accumulate_steps)

@@ -2,12 +2,16 @@
 
 import math
 import time
+import typing
 
 from slim_compat import tf
 from slim_errors import UserError
 
 # Seconds of the run so far, in the checkpoints of a run that is bounded by time.
 ELAPSED_SECONDS = 'elapsed_seconds'
+# Those of them that went by before its first step, for an earlier stage or a feature cache.
+EARLIER_SECONDS = 'seconds_before_first_step'
+TIMES = (ELAPSED_SECONDS, EARLIER_SECONDS)
 
 
 def check(options):
@@ -42,28 +46,63 @@ def last_step(options, num_samples):
   return min((limit for limit in limits if limit is not None), default=None)
 
 
-def elapsed_seconds():
-  """Returns a new variable, float64 scalar, that says how long the run has trained."""
-  return tf.get_variable(
-    ELAPSED_SECONDS, [], tf.float64, initializer=tf.zeros_initializer(), trainable=False
+class Times(typing.NamedTuple):
+  """The variables, float64 scalars, of a run that is bounded by time."""
+
+  elapsed: typing.Any  # seconds of the run so far
+  earlier: typing.Any  # those of them before its first step
+
+
+def times():
+  """Returns new Times."""
+  return Times(
+    *(
+      tf.get_variable(name, [], tf.float64, initializer=tf.zeros_initializer(), trainable=False)
+      for name in TIMES
+    )
   )
 
 
-def spend(variable, session, seconds):
-  """Adds the seconds that went by before the first step to the variable of `elapsed_seconds`."""
-  variable.load(session.run(variable) + seconds, session)
+def spend(times, session, seconds, is_new):
+  """Adds seconds that went by before a step to the Times of a run.
+
+  Args:
+    times: Times.
+    session: of the run.
+    seconds: how many.
+    is_new: whether no step of the run was before them.
+  """
+  for variable in times if is_new else times[:1]:
+    variable.load(session.run(variable) + seconds, session)
+
+
+def share(times, minutes):
+  """Returns the share of the time for steps that is over: float64 scalar tensor."""
+  left = tf.maximum(60 * minutes - times.earlier, 1.0)  # a run whose time is over has a rate too
+  return (times.elapsed - times.earlier) / left
+
+
+def seconds_of(prefix):
+  """Returns how long the run of a checkpoint had trained, 0 for one that was not bounded by time.
+
+  Args:
+    prefix: of the checkpoint.
+  """
+  reader = tf.train.load_checkpoint(prefix)
+  return float(reader.get_tensor(ELAPSED_SECONDS)) if reader.has_tensor(ELAPSED_SECONDS) else 0.0
 
 
 class Clock:
-  """Keeps the variable of `elapsed_seconds` up to date: the time of earlier processes counts too.
+  """Keeps Times up to date: the time of earlier processes counts too.
 
   Args:
-    variable: of `elapsed_seconds`, as restored; None in a run that is not bounded by time.
+    times: as restored; None in a run that is not bounded by time.
     session: of the run.
     minutes: after which the run is over.
   """
 
-  def __init__(self, variable, session, minutes):
+  def __init__(self, times, session, minutes):
+    variable = times and times.elapsed
     self._variable, self._session = variable, session
     if variable is not None:
       self._seconds = 60 * minutes

@@ -5,6 +5,7 @@ import os
 import platform
 
 import slim_files
+from image_classifier.options import TrainingOptions
 from slim_errors import UserError
 from slim_files import Field
 
@@ -18,6 +19,7 @@ IDENTITY = (
   'image_size',
   'use_grayscale',
   'data_fingerprint',
+  'recipe',
 )
 
 # What later commands take from a record; that a name is known is for those to say who look it up.
@@ -34,6 +36,7 @@ _FIELDS = {
   'data_fingerprint': Field('text', is_optional=True),
   'dataset_dir': Field('text', is_optional=True),
   'dataset_name': Field('text', is_optional=True),
+  'recipe': Field('text'),
 }
 
 
@@ -72,6 +75,7 @@ def _versions():
 
 def check_same_run(train_dir, old, new):
   """Raises UserError when `train_dir` holds another run, with the differences side by side."""
+  old = {'recipe': TrainingOptions.recipe, **old}  # as the runs from before there were any
   differences = [
     f'{key}: {_shown(old[key], new[key])}'
     for key in IDENTITY
@@ -82,6 +86,13 @@ def check_same_run(train_dir, old, new):
       f'{train_dir} holds another run ({"; ".join(differences)}): '
       'choose another --train_dir, or move that one away.'
     )
+
+
+def check_recipe(train_dir, recipe):
+  """Raises UserError when `train_dir` holds a run by another recipe."""
+  record = read(train_dir)
+  if record is not None:
+    check_same_run(train_dir, record, {**record, 'recipe': recipe})
 
 
 def _shown(old, new):

@@ -98,23 +98,23 @@ def check(options):
     )
 
 
-def learning_rate(options, num_samples, global_step, elapsed_seconds=None):
+def learning_rate(options, num_samples, global_step, times=None):
   """The learning rate of the current step.
 
   Args:
     options: options.TrainingOptions.
     num_samples: images in the training split, which turns epochs into steps.
     global_step: int64 scalar variable.
-    elapsed_seconds: scalar variable, how long a run bounded by time has trained; None without.
+    times: run_length.Times of a run that is bounded by time; None without.
 
   Returns:
     float32 scalar tensor.
   """
   schedule = SCHEDULES[options.learning_rate_decay_type]
-  if elapsed_seconds is None or not _fits_run(options):
+  if times is None or not _fits_run(options):
     rate = schedule(options, global_step, decay_steps(options, num_samples))
   else:
-    share = elapsed_seconds / (60 * options.max_minutes)
+    share = run_length.share(times, options.max_minutes)
     last_step = run_length.last_step(options, num_samples)
     if last_step:
       share = tf.maximum(share, tf.cast(global_step, tf.float64) / last_step)

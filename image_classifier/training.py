@@ -38,7 +38,7 @@ _ROOM = 1 << 20
 _UNSETTLED = 0.1
 
 
-def train(options, patience=60.0, loop=Loop):
+def train(options, patience=60.0, loop=Loop, spent_seconds=0.0):
   """Trains as the options say and leaves checkpoints, summaries and run.json in the train_dir.
 
   The start: 1. resume the train_dir's newest checkpoint; 2. else start warm from
@@ -49,6 +49,7 @@ def train(options, patience=60.0, loop=Loop):
     patience: seconds without the end of a step, or ten usual steps when those take longer, after
       which a line says what the run is doing.
     loop: what takes the steps, called and run as training_loop.Loop.
+    spent_seconds: of --max_minutes that went by before a new run, for an earlier stage.
 
   Returns:
     What the loop's run returns, a training_loop.Result.
@@ -58,7 +59,7 @@ def train(options, patience=60.0, loop=Loop):
     RunError: when the loss or a weight is not a number any more, or a record cannot be used; the
       last checkpoint is good.
   """
-  _check(options)
+  check(options)
   dataset = dataset_factory.get_dataset(
     options.dataset_name, options.dataset_split_name, options.dataset_dir
   )
@@ -72,23 +73,23 @@ def train(options, patience=60.0, loop=Loop):
     options = dataclasses.replace(options, use_grayscale=True)
   last_step = run_length.last_step(options, dataset.num_samples)
   options = dataclasses.replace(options, max_number_of_steps=last_step)
-  _make_folder(options.train_dir)
+  make_folder(options.train_dir)
   try:
     with run_lock.locked(options.train_dir):
       saving.recover(options.train_dir)
-      return _train_with_retries(options, dataset, patience, loop)
+      return _train_with_retries(options, dataset, patience, loop, spent_seconds)
   except OSError as error:
     if not saving.is_disk_full(error):
       raise
     raise RunError(f'{_no_room(options.train_dir)}.') from None
 
 
-def _train_with_retries(options, dataset, patience, loop):
+def _train_with_retries(options, dataset, *arguments):
   """Trains; goes back to the last good checkpoint with a tenth of the rate as often as allowed."""
   retries = _retries_so_far(options)
   while True:
     try:
-      return _train(options, dataset, retries, patience, loop)
+      return _train(options, dataset, retries, *arguments)
     except NotFinite as error:
       if retries >= options.retry_on_nan:
         raise
@@ -106,7 +107,7 @@ def _retries_so_far(options):
   return record.get('nan_retries', 0) if is_same_rate else 0
 
 
-def _train(options, dataset, retries, patience, loop):
+def _train(options, dataset, retries, patience, loop, spent_seconds):
   """Trains in the locked train_dir; returns what the loop returns."""
   record = {**_describe(options, dataset), 'nan_retries': retries}
   old_record = run_record.read(options.train_dir)
@@ -140,7 +141,9 @@ def _train(options, dataset, retries, patience, loop):
     tf.get_default_graph().finalize()
     run_record.write(options.train_dir, record)
     _announce(options, dataset, net, graph, restored)
-    seconds = cached.fill() if cached else 0.0
+    seconds = 0.0 if resumed else spent_seconds
+    if cached:
+      seconds += cached.fill()
     if cached and evaluates:
       evaluates.use_cache(cached)
     with tf.Session(config=_session_config(options)) as session:
@@ -149,8 +152,8 @@ def _train(options, dataset, retries, patience, loop):
       if start:
         restore.restore(session, start)
       session.run(graph.initializer)
-      if graph.elapsed_seconds is not None:
-        run_length.spend(graph.elapsed_seconds, session, seconds)
+      if graph.times is not None:
+        run_length.spend(graph.times, session, seconds, is_new=not resumed)
       try:
         return loop(options, graph, session, saver, resumed, first_step, patience, evaluates).run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
@@ -179,7 +182,7 @@ def _cached_inputs(options, dataset, record, recorded):
   )
 
 
-def _check(options):
+def check(options):
   """Raises UserError for settings that cannot work, before anything is read or built."""
   if not options.dataset_dir:
     raise UserError('You must supply the dataset directory with --dataset_dir.')
@@ -198,7 +201,7 @@ def _check(options):
   cached_inputs.check(options)
 
 
-def _make_folder(train_dir):
+def make_folder(train_dir):
   """Makes the train_dir; raises UserError where files cannot be made or filled."""
   try:
     os.makedirs(train_dir, exist_ok=True)
@@ -229,6 +232,7 @@ def _describe(options, dataset):
     'preprocessing_name': options.preprocessing_name or options.model_name,
     'use_grayscale': options.use_grayscale,
     'moving_average_decay': options.moving_average_decay,
+    'recipe': options.recipe,
     'dataset_name': options.dataset_name,
     'dataset_dir': os.path.abspath(options.dataset_dir),
     'data_fingerprint': dataset_factory.fingerprint(options.dataset_dir),
@@ -276,7 +280,7 @@ def _variables_to_resume(train_dir, prefix, variables):
   shapes = checkpoints.variables(prefix)
   variables = {v.op.name: v for v in variables}
   # What the run had no use for before: a bound in time, float16.
-  for name in (run_length.ELAPSED_SECONDS, *loss_scaling.VARIABLES):
+  for name in (*run_length.TIMES, *loss_scaling.VARIABLES):
     if name not in shapes:
       variables.pop(name, None)
   for name, variable in variables.items():

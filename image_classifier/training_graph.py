@@ -33,7 +33,7 @@ class TrainingGraph(typing.NamedTuple):
   loss_scale: typing.Any  # float32 scalar, None but for float16
   float32_ops: list  # to run with each step, so that the logits are not rounded
   learning_rate: typing.Any  # float32 scalar
-  elapsed_seconds: typing.Any  # variable of a run that is bounded by time, else None
+  times: typing.Any  # run_length.Times of a run that is bounded by time, else None
   add_batch: typing.Any  # operation for all batches of a step but the last, None where it has one
   num_batches: typing.Any  # int64 scalar: how many batches this process has read
   is_finite: typing.Any  # bool scalar: whether every variable is a number
@@ -77,8 +77,8 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
   regularization_loss, start_regularization = _regularization_loss(trained)
   total_loss = tf.add(classification_loss, regularization_loss, name='total_loss')
 
-  elapsed = run_length.elapsed_seconds() if options.max_minutes else None
-  rate = schedules.learning_rate(options, dataset.num_samples, global_step, elapsed)
+  times = run_length.times() if options.max_minutes else None
+  rate = schedules.learning_rate(options, dataset.num_samples, global_step, times)
   optimizers = optimization.optimizers(options, rate, trained)
   loss_scale = loss_scaling.new(options.precision)
   gradients = loss_scaling.gradients(
@@ -126,7 +126,7 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
     loss_scale=None if loss_scale is None else loss_scale(),
     float32_ops=_float32_ops(net, options, left_out),
     learning_rate=rate,
-    elapsed_seconds=elapsed,
+    times=times,
     add_batch=step and step.add,
     num_batches=num_batches,
     is_finite=tf.reduce_all(

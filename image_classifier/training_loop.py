@@ -88,7 +88,7 @@ class Loop:
     self._step, self._first_step = first_step, first_step  # how many have ended, and at the start
     self._saved_step = first_step if resumed else None
     self._is_saving = self._is_evaluating = False
-    self._clock = run_length.Clock(graph.elapsed_seconds, session, options.max_minutes)
+    self._clock = run_length.Clock(graph.times, session, options.max_minutes)
     self._rate_mark = time.monotonic(), first_step
     self._watchdog = Watchdog(self._where, patience)
     # The scalars come with every step, due or not: they cost less than another form of the graph.
