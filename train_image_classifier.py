@@ -48,17 +48,6 @@ _data.integer(
   'norm sees each by itself.',
 )
 _data.boolean(
-  'vertical_flip',
-  DEFAULTS.vertical_flip,
-  'Show every other view upside down, as pictures from above.',
-)
-_data.enum(
-  'rotation',
-  DEFAULTS.rotation,
-  ['none', 'right_angles'],
-  'right_angles: turn the views by 0, 90, 180 or 270 degrees, each as often.',
-)
-_data.boolean(
   'balanced_sampling',
   DEFAULTS.balanced_sampling,
   'As many images of every class in an epoch, which stays as long: those of small classes come '
@@ -72,6 +61,46 @@ _data.integer(
   'num_preprocessing_threads',
   DEFAULTS.num_preprocessing_threads,
   'Images decoded and preprocessed at the same time.',
+)
+
+_views = command.FlagGroup(FLAGS, "Training views; left out, the preprocessing's own")
+_views.boolean('horizontal_flip', None, 'Mirror every other view; inception, vgg and cifarnet do.')
+_views.boolean(
+  'vertical_flip',
+  DEFAULTS.vertical_flip,
+  'Show every other view upside down, as pictures from above.',
+)
+_views.string(
+  'rotation',
+  DEFAULTS.rotation,
+  'none; right_angles: turn the views by 0, 90, 180 or 270 degrees, each as often; or the greatest '
+  'angle in degrees, such as 15, to turn them either way, with mirrored edges for corners.',
+)
+_views.float(
+  'min_crop_area',
+  None,
+  'Least share of the picture that a view shows, above 0 up to 1: inception 0.05, and no less than '
+  '0.1 in effect, vgg 0.19.',
+)
+_views.float(
+  'brightness',
+  None,
+  'Greatest shift of the values, as a share of white, 0 to 1: inception 0.125, cifarnet 0.247, vgg '
+  '0.',
+)
+_views.float(
+  'saturation',
+  None,
+  'Greatest change of the saturation, 0 to 1; 0.5 draws factors from 0.5 to 1.5: inception 0.5, '
+  'vgg 0.',
+)
+_views.float(
+  'contrast', None, 'Greatest change of the contrast, likewise: cifarnet 0.8, inception and vgg 0.'
+)
+_views.float(
+  'hue',
+  None,
+  'Greatest turn of the hues, as a share of the colour circle, 0 to 0.5: inception and vgg 0.',
 )
 
 _start = command.FlagGroup(FLAGS, 'Net and start')

@@ -12,6 +12,7 @@ from image_classifier import (
 )
 from image_classifier.cached_evaluation import CachedEvaluation
 from image_classifier.cached_split import CachedSplit
+from preprocessing import augmentation
 from slim_errors import UserError, unknown
 
 MODES = ('auto', 'on', 'off')
@@ -74,8 +75,9 @@ def _reason_against(options, dataset, patterns, has_checkpoint, views):
     return '--batch_norm=update changes the statistics of the frozen scopes'
   if not has_checkpoint:
     return 'the frozen scopes have no weights; name some with --checkpoint_path'
-  if views == 1 and (options.vertical_flip or options.rotation != 'none'):
-    return '--vertical_flip and --rotation need several --cached_views'
+  random_ones = augmentation.named(inputs.augmentation_of(options))
+  if views == 1 and random_ones:
+    return f'random views need several --cached_views, for {", ".join(random_ones)}'
   if mixing.is_on(options):
     return '--mixup_alpha, --cutmix_alpha and --random_erasing change the images of every step'
   if 'encoded' not in dataset.decoder.list_items():

@@ -3,6 +3,8 @@
 import os
 
 from image_classifier import balancing
+from preprocessing import preprocessing_factory
+from preprocessing.augmentation import Augmentation
 from slim_compat import tf
 from slim_errors import RunError, UserError
 
@@ -17,9 +19,18 @@ def preprocessing_settings(options):
   return {
     'name': options.preprocessing_name or options.model_name,
     'use_grayscale': options.use_grayscale,
-    'vertical_flip': options.vertical_flip,
-    'rotation': options.rotation,
+    **augmentation_of(options)._asdict(),
   }
+
+
+def augmentation_of(options):
+  """Returns the Augmentation that options.TrainingOptions ask for."""
+  return Augmentation(*(getattr(options, name) for name in Augmentation._fields))
+
+
+def check(options):
+  """Raises UserError for preprocessing settings that cannot work."""
+  preprocessing_factory.get_preprocessing(**preprocessing_settings(options))
 
 
 def training_batches(

@@ -32,8 +32,14 @@ class TrainingOptions:
   max_minutes: float | None = None
   retry_on_nan: int = 0  # times
   batch_size: int = 32
+  horizontal_flip: bool | None = None  # None, here and below: the preprocessing's own
   vertical_flip: bool = False
   rotation: str = 'none'
+  min_crop_area: float | None = None
+  brightness: float | None = None
+  saturation: float | None = None
+  contrast: float | None = None
+  hue: float | None = None
   balanced_sampling: bool = False
   accumulate_steps: int = 1  # batches an update of the weights
   seed: int = 0

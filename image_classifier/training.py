@@ -198,6 +198,7 @@ def check(options):
     raise UserError(f'--labels_offset={options.labels_offset} must be 0 or more.')
   optimization.check(options)
   validation.check(options)
+  inputs.check(options)
   cached_inputs.check(options)
 
 

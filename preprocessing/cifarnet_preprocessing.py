@@ -4,14 +4,15 @@ A picture is never resized: training cuts a random window out of it, padded by 4
 the central one; what is too small is padded with black.
 """
 
+from preprocessing.augmentation import Augmentation
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 PADDING = 4
-_MAX_BRIGHTNESS_DELTA = 63  # of 255
-_CONTRAST_FACTORS = (0.2, 1.8)
+# How strongly training views are changed when nothing else is asked for.
+OWN = Augmentation(horizontal_flip=True, brightness=63 / 255, contrast=0.8)
 
 
 def describe(use_grayscale=False):
@@ -28,7 +29,13 @@ def describe(use_grayscale=False):
 
 
 def preprocess_for_train(
-  image, output_height, output_width, padding=PADDING, use_grayscale=False, seed=None
+  image,
+  output_height,
+  output_width,
+  padding=PADDING,
+  use_grayscale=False,
+  seed=None,
+  augmentation=OWN,
 ):
   """Makes one random training view of a picture; see `preprocess_image`."""
   draws = Draws(seed)
@@ -42,9 +49,10 @@ def preprocess_for_train(
   image = stateless_image.stateless_random_crop(
     image, [output_height, output_width, channels], draws.seed()
   )
-  image = draws.mirrored(image)
-  image = stateless_image.stateless_random_brightness(image, _MAX_BRIGHTNESS_DELTA, draws.seed())
-  image = stateless_image.stateless_random_contrast(image, *_CONTRAST_FACTORS, draws.seed())
+  image = draws.mirrored(image, augmentation.horizontal_flip)
+  shift, contrast = 255 * augmentation.brightness, augmentation.contrast
+  image += draws.uniform([], -shift, shift)
+  image = tf.image.adjust_contrast(image, draws.uniform([], 1 - contrast, 1 + contrast))
   return tf.image.per_image_standardization(image)
 
 
@@ -65,6 +73,7 @@ def preprocess_image(
   padding=PADDING,
   use_grayscale=False,
   seed=None,
+  augmentation=OWN,
 ):
   """Turns a picture into a network's input.
 
@@ -77,11 +86,14 @@ def preprocess_image(
     padding: training only: black pixels added on each side before the random window.
     use_grayscale: whether to return one channel.
     seed: training only: int tensor [2] that decides the view; None draws one.
+    augmentation: training only: augmentation.Augmentation without None but for what is not here.
 
   Returns:
     A float32 tensor [output_height, output_width, channels] of mean 0 and deviation 1 (all 0 when
     the picture is of one colour).
   """
   if is_training:
-    return preprocess_for_train(image, output_height, output_width, padding, use_grayscale, seed)
+    return preprocess_for_train(
+      image, output_height, output_width, padding, use_grayscale, seed, augmentation
+    )
   return preprocess_for_eval(image, output_height, output_width, use_grayscale)

@@ -28,6 +28,7 @@ class Draws:
     """Returns random numbers in [minval, maxval), as tf.random_uniform does."""
     return tf.random.stateless_uniform(shape, self.seed(), minval, maxval, dtype)
 
-  def mirrored(self, image):
-    """Returns the picture, or as often its mirror image."""
-    return stateless_image.stateless_random_flip_left_right(image, self.seed())
+  def mirrored(self, image, is_on=True):
+    """Returns the picture, or when it is on as often its mirror image."""
+    seed = self.seed()
+    return stateless_image.stateless_random_flip_left_right(image, seed) if is_on else image

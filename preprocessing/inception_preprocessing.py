@@ -5,15 +5,24 @@ colours; evaluation takes the central 87.5 % of each side. Both resize without k
 ratio. "Going deeper with convolutions", https://arxiv.org/abs/1409.4842, section 6.
 """
 
+from preprocessing import colours
+from preprocessing.augmentation import Augmentation
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 CENTRAL_FRACTION = 0.875
-_MAX_BRIGHTNESS_DELTA = 32.0 / 255.0
-_MAX_HUE_DELTA = 0.2
-_FACTORS = (0.5, 1.5)  # of saturation and contrast
+# How strongly training views are changed when nothing else is asked for; in the fast mode.
+OWN = Augmentation(
+  horizontal_flip=True,
+  min_crop_area=0.05,
+  brightness=32.0 / 255.0,
+  saturation=0.5,
+  contrast=0.0,
+  hue=0.0,
+)
+_SLOW_CONTRAST, _SLOW_HUE = 0.5, 0.2
 
 _RESIZE_METHODS = (
   tf.image.ResizeMethod.BILINEAR,
@@ -22,17 +31,6 @@ _RESIZE_METHODS = (
   tf.image.ResizeMethod.AREA,
 )
 
-_DISTORTIONS = {
-  'brightness': lambda image, seed: stateless_image.stateless_random_brightness(
-    image, _MAX_BRIGHTNESS_DELTA, seed
-  ),
-  'saturation': lambda image, seed: stateless_image.stateless_random_saturation(
-    image, *_FACTORS, seed
-  ),
-  'hue': lambda image, seed: stateless_image.stateless_random_hue(image, _MAX_HUE_DELTA, seed),
-  'contrast': lambda image, seed: stateless_image.stateless_random_contrast(image, *_FACTORS, seed),
-}
-_FAST_ORDERS = (('brightness', 'saturation'),)
 _SLOW_ORDERS = (
   ('brightness', 'saturation', 'hue', 'contrast'),
   ('saturation', 'brightness', 'contrast', 'hue'),
@@ -53,7 +51,7 @@ def describe(use_grayscale=False):
   }
 
 
-def training_crop(image, height, width, bbox=None, draws=None):
+def training_crop(image, height, width, bbox=None, draws=None, min_area=OWN.min_crop_area):
   """Cuts out a random part that covers a tenth of one of the boxes or more.
 
   A picture that allows no such part (one pixel wide, say) is kept whole.
@@ -64,6 +62,7 @@ def training_crop(image, height, width, bbox=None, draws=None):
     width: width that it will be resized to.
     bbox: float32 tensor [1, boxes, 4] of (ymin, xmin, ymax, xmax) in [0, 1]; None: the whole.
     draws: where the random choices come from; None draws from the graph's random numbers.
+    min_area: least share of the picture, above 0 up to 1.
 
   Returns:
     A tensor [h, w, channels] of the picture's dtype, reduced while it is still no smaller than
@@ -76,7 +75,7 @@ def training_crop(image, height, width, bbox=None, draws=None):
     draws.seed(),
     min_object_covered=0.1,
     aspect_ratio_range=(0.75, 1.33),
-    area_range=(0.05, 1.0),
+    area_range=(min_area, 1.0),
     max_attempts=100,
     use_image_if_no_bounding_boxes=True,
   )
@@ -103,33 +102,41 @@ def _random_resize(image, height, width, methods, draws):
   return tf.ensure_shape(resized, [height, width, image.shape[-1]])
 
 
-def distort_color(image, fast_mode=True, draws=None):
+def distort_color(image, fast_mode=True, draws=None, augmentation=OWN):
   """Changes brightness and saturation, and with fast_mode=False hue and contrast, at random.
 
   Args:
     image: float32 tensor [height, width, 3] in [0, 1].
-    fast_mode: whether to leave out hue and contrast, and with them the drawing of an order.
+    fast_mode: whether to leave out hue and contrast, unless they are asked for, and the drawing of
+      an order.
     draws: where the random choices come from; None draws from the graph's random numbers.
+    augmentation: augmentation.Augmentation with the strengths.
 
   Returns:
     A float32 tensor [height, width, 3] in [0, 1].
   """
-
   draws = draws or Draws()
-
-  def distorted(order):
-    result = image
-    for name in order:
-      result = _DISTORTIONS[name](result, draws.seed())
-    return result
-
-  orders = _FAST_ORDERS if fast_mode else _SLOW_ORDERS
-  distorted_image = _one_of([lambda order=order: distorted(order) for order in orders], draws)
-  return tf.clip_by_value(tf.ensure_shape(distorted_image, image.shape), 0.0, 1.0)
+  if not fast_mode:
+    augmentation = augmentation._replace(
+      contrast=augmentation.contrast or _SLOW_CONTRAST, hue=augmentation.hue or _SLOW_HUE
+    )
+  orders = (colours.ORDER,) if fast_mode else _SLOW_ORDERS
+  return _one_of(
+    [lambda order=order: colours.changed(image, augmentation, draws, order) for order in orders],
+    draws,
+  )
 
 
 def preprocess_for_train(
-  image, height, width, bbox=None, fast_mode=True, random_crop=True, use_grayscale=False, seed=None
+  image,
+  height,
+  width,
+  bbox=None,
+  fast_mode=True,
+  random_crop=True,
+  use_grayscale=False,
+  seed=None,
+  augmentation=OWN,
 ):
   """Makes one random training view of a picture.
 
@@ -143,20 +150,21 @@ def preprocess_for_train(
     random_crop: whether to cut out a random part.
     use_grayscale: whether to return one channel.
     seed: int tensor [2] that decides the view; None draws one.
+    augmentation: augmentation.Augmentation without None.
 
   Returns:
     A float32 tensor [height, width, 3 or 1] in [-1, 1].
   """
   draws = Draws(seed)
   if random_crop:
-    image = training_crop(image, height, width, bbox, draws)
+    image = training_crop(image, height, width, bbox, draws, augmentation.min_crop_area)
   else:
     image = as_picture(image).pixels()
   image = tf.image.convert_image_dtype(image, tf.float32)
   methods = _RESIZE_METHODS[:1] if fast_mode else _RESIZE_METHODS
   image = _random_resize(image, height, width, methods, draws)
-  image = draws.mirrored(image)
-  image = distort_color(image, fast_mode, draws)
+  image = draws.mirrored(image, augmentation.horizontal_flip)
+  image = distort_color(image, fast_mode, draws, augmentation)
   if use_grayscale:
     image = to_grayscale(image)
   return (image - 0.5) * 2.0
@@ -198,6 +206,7 @@ def preprocess_image(
   crop_image=True,
   use_grayscale=False,
   seed=None,
+  augmentation=OWN,
 ):
   """Turns a picture into a network's input; see the two functions above.
 
@@ -212,13 +221,22 @@ def preprocess_image(
     crop_image: whether either view is cropped.
     use_grayscale: whether to return one channel.
     seed: training only: int tensor [2] that decides the view; None draws one.
+    augmentation: training only: augmentation.Augmentation without None.
 
   Returns:
     A float32 tensor [output_height, output_width, 3 or 1] in [-1, 1].
   """
   if is_training:
     return preprocess_for_train(
-      image, output_height, output_width, bbox, fast_mode, crop_image, use_grayscale, seed
+      image,
+      output_height,
+      output_width,
+      bbox,
+      fast_mode,
+      crop_image,
+      use_grayscale,
+      seed,
+      augmentation,
     )
   return preprocess_for_eval(
     image, output_height, output_width, central_crop=crop_image, use_grayscale=use_grayscale

@@ -1,10 +1,13 @@
 """Preprocessing of LeNet: the central window of the picture at its own size, values in [-1, 1)."""
 
+from preprocessing.augmentation import Augmentation
+from preprocessing.draws import Draws
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 _MIDDLE = 128.0
+OWN = Augmentation(horizontal_flip=False)  # unless training views are asked to differ
 
 
 def describe(use_grayscale=False):
@@ -20,7 +23,13 @@ def describe(use_grayscale=False):
 
 
 def preprocess_image(
-  image, output_height, output_width, is_training=False, use_grayscale=False, seed=None
+  image,
+  output_height,
+  output_width,
+  is_training=False,
+  use_grayscale=False,
+  seed=None,
+  augmentation=OWN,
 ):
   """Turns a picture into a network's input.
 
@@ -29,16 +38,18 @@ def preprocess_image(
       with the methods of pictures.DecodedPicture.
     output_height: height of the result.
     output_width: width of the result.
-    is_training: makes no difference: digits are neither mirrored nor recoloured.
+    is_training: makes no difference unless the augmentation says so: digits are not mirrored.
     use_grayscale: whether to return one channel.
-    seed: makes no difference either.
+    seed: training only: int tensor [2] that decides the view; None draws one.
+    augmentation: training only: augmentation.Augmentation, of which `horizontal_flip` counts.
 
   Returns:
     A float32 tensor [output_height, output_width, channels] in [-1, 1).
   """
-  del is_training, seed
   image = tf.cast(as_picture(image).pixels(), tf.float32)
   if use_grayscale:
     image = to_grayscale(image)
   image = tf.image.resize_image_with_crop_or_pad(image, output_height, output_width)
+  if is_training and augmentation.horizontal_flip:
+    image = Draws(seed).mirrored(image)
   return (image - _MIDDLE) / _MIDDLE

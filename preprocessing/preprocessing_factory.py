@@ -1,6 +1,7 @@
 """From the name of a net, or of a family, to its preprocessing."""
 
 from preprocessing import (
+  augmentation,
   cifarnet_preprocessing,
   inception_preprocessing,
   lenet_preprocessing,
@@ -55,16 +56,14 @@ preprocessing_fn_map = {
 }
 
 
-def get_preprocessing(
-  name, is_training=False, use_grayscale=False, vertical_flip=False, rotation='none'
-):
+def get_preprocessing(name, is_training=False, use_grayscale=False, **asked):
   """Returns the function that turns a picture into a network's input.
 
   Args:
     name: name of a net or of a family: a key of `preprocessing_fn_map`.
     is_training: random views rather than the evaluation view.
     use_grayscale: whether the network reads one channel.
-    vertical_flip, rotation: of orientation.turned, for random views.
+    **asked: fields of augmentation.Augmentation, for random views.
 
   Returns:
     fn(image, output_height, output_width, **kwargs): image is a uint8 tensor [h, w, channels] in
@@ -73,11 +72,15 @@ def get_preprocessing(
     those of the family's preprocess_image. Works inside tf.data's map.
 
   Raises:
-    UserError: for an unknown name.
+    UserError: for an unknown name, or an augmentation that the family cannot do.
   """
-  family = _family(name)
+  family, asked = _family(name), augmentation.Augmentation(**asked)
+  augmentation.check(asked, family.OWN, _short_name(family))
+  asked = augmentation.completed(asked, family.OWN)
 
   def preprocessing_fn(image, output_height, output_width, **kwargs):
+    if is_training:
+      kwargs = {'augmentation': asked, **kwargs}
     view = family.preprocess_image(
       image,
       output_height,
@@ -86,8 +89,8 @@ def get_preprocessing(
       use_grayscale=use_grayscale,
       **kwargs,
     )
-    if is_training and (vertical_flip or rotation != 'none'):
-      view = orientation.turned(view, kwargs.get('seed'), vertical_flip, rotation)
+    if is_training and (asked.vertical_flip or asked.rotation != 'none'):
+      view = orientation.turned(view, kwargs.get('seed'), asked.vertical_flip, asked.rotation)
     return view
 
   return preprocessing_fn
@@ -111,7 +114,7 @@ def describe(name, use_grayscale=False):
   """
   family = _family(name)
   return {
-    'name': family.__name__.rpartition('.')[2].removesuffix('_preprocessing'),
+    'name': _short_name(family),
     'colour_order': 'GRAY' if use_grayscale else 'RGB',
     **family.describe(use_grayscale),
   }
@@ -121,3 +124,7 @@ def _family(name):
   if name not in preprocessing_fn_map:
     raise unknown('preprocessing_name', name, preprocessing_fn_map)
   return preprocessing_fn_map[name]
+
+
+def _short_name(family):
+  return family.__name__.rpartition('.')[2].removesuffix('_preprocessing')

@@ -5,6 +5,10 @@ at random in training, in the middle in evaluation.
 "Very Deep Convolutional Networks", https://arxiv.org/abs/1409.1556, section 3.
 """
 
+import math
+
+from preprocessing import colours
+from preprocessing.augmentation import Augmentation
 from preprocessing.draws import Draws
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import DecodedPicture, as_picture
@@ -18,6 +22,16 @@ RESIZE_SIDE_MAX = 512
 # side is cut before the resize. The window is much smaller, so evaluation looks at the same place.
 _MAX_ASPECT_RATIO = 16
 _USUAL_SIZE = 224
+# How strongly training views are changed when nothing else is asked for; a view shows what the
+# resize to RESIZE_SIDE_MAX leaves in the window, 0.19 of a square picture.
+OWN = Augmentation(
+  horizontal_flip=True,
+  min_crop_area=(_USUAL_SIZE / RESIZE_SIDE_MAX) ** 2,
+  brightness=0.0,
+  saturation=0.0,
+  contrast=0.0,
+  hue=0.0,
+)
 
 
 def describe(use_grayscale=False):
@@ -106,14 +120,20 @@ def preprocess_for_train(
   resize_side_max=RESIZE_SIDE_MAX,
   use_grayscale=False,
   seed=None,
+  augmentation=OWN,
 ):
   """Makes one random training view of a picture; see `preprocess_image`."""
   smallest = _side_for(resize_side_min, output_height, output_width)
   largest = max(smallest, _side_for(resize_side_max, output_height, output_width))
+  if augmentation.min_crop_area != OWN.min_crop_area:
+    largest = round(max(output_height, output_width) / math.sqrt(augmentation.min_crop_area))
+    smallest = min(smallest, largest)
   draws = Draws(seed)
   side = draws.uniform([], smallest, largest + 1, tf.int32)
   image = _random_window(as_picture(image), [output_height, output_width], side, draws)
-  return _centred(draws.mirrored(image), use_grayscale)
+  image = draws.mirrored(image, augmentation.horizontal_flip)
+  image = colours.changed(image, augmentation, draws, white=255.0)
+  return _centred(image, use_grayscale)
 
 
 def preprocess_for_eval(
@@ -134,6 +154,7 @@ def preprocess_image(
   resize_side_max=RESIZE_SIDE_MAX,
   use_grayscale=False,
   seed=None,
+  augmentation=OWN,
 ):
   """Turns a picture into a network's input.
 
@@ -147,12 +168,21 @@ def preprocess_image(
     resize_side_max: greatest short side in training, in pixels.
     use_grayscale: whether to return one channel.
     seed: training only: int tensor [2] that decides the view; None draws one.
+    augmentation: training only: augmentation.Augmentation without None; a `min_crop_area` of its
+      own takes the place of resize_side_max.
 
   Returns:
     A float32 tensor [output_height, output_width, 3 or 1]: values in [0, 255] minus the mean.
   """
   if is_training:
     return preprocess_for_train(
-      image, output_height, output_width, resize_side_min, resize_side_max, use_grayscale, seed
+      image,
+      output_height,
+      output_width,
+      resize_side_min,
+      resize_side_max,
+      use_grayscale,
+      seed,
+      augmentation,
     )
   return preprocess_for_eval(image, output_height, output_width, resize_side_min, use_grayscale)

@@ -1,0 +1,77 @@
+"""What is done at random to training views, and how strongly; imports no TensorFlow."""
+
+import math
+import typing
+
+from slim_errors import UserError, unknown
+
+ROTATIONS = ('none', 'right_angles')
+_MOST = {'min_crop_area': 1, 'brightness': 1, 'saturation': 1, 'contrast': 1, 'hue': 0.5}
+
+
+class Augmentation(typing.NamedTuple):
+  """What makes training views differ from one another; None is the family's own, 0 is off.
+
+  Attributes:
+    horizontal_flip: whether every other view is a mirror image.
+    vertical_flip, rotation: of orientation.turned.
+    min_crop_area: least share of the picture that a view shows, above 0 up to 1.
+    brightness: greatest shift of a value, 0 to 1, as a share of white.
+    saturation, contrast: 0 to 1; factors are drawn from 1 minus it to 1 plus it.
+    hue: greatest turn of the colour circle, 0 to 0.5, as a share of a whole turn.
+  """
+
+  horizontal_flip: bool | None = None
+  vertical_flip: bool = False
+  rotation: str = 'none'
+  min_crop_area: float | None = None
+  brightness: float | None = None
+  saturation: float | None = None
+  contrast: float | None = None
+  hue: float | None = None
+
+
+def check(asked, own, family):
+  """Raises UserError for what cannot be done.
+
+  Args:
+    asked: Augmentation.
+    own: Augmentation of a family, None for what it has not.
+    family: its name.
+  """
+  greatest_angle(asked.rotation)
+  for name in ('horizontal_flip', *_MOST):
+    value = getattr(asked, name)
+    if value is not None and getattr(own, name) is None:
+      raise UserError(f'--{name} does nothing in the {family} preprocessing: leave it out.')
+    if name in _MOST and value is not None and not 0 <= value <= _MOST[name]:
+      raise UserError(f'--{name}={value:g} must be from 0 to {_MOST[name]:g}.')
+  if asked.min_crop_area == 0:
+    raise UserError('--min_crop_area=0 must be above 0, up to 1.')
+
+
+def completed(asked, own):
+  """Returns the Augmentation `asked` for, with a family's `own` where it is None."""
+  return Augmentation(*(b if a is None else a for a, b in zip(asked, own, strict=True)))
+
+
+def named(asked):
+  """Returns the flags of an Augmentation that ask for other views than a picture itself."""
+  return [f'--{name}' for name, value in asked._asdict().items() if value not in (None, 0, 'none')]
+
+
+def greatest_angle(rotation):
+  """Returns up to how many degrees a view is turned; None for a rotation that has a name.
+
+  Raises:
+    UserError: for a rotation that is neither one of ROTATIONS nor an angle.
+  """
+  if rotation in ROTATIONS:
+    return None
+  try:
+    angle = float(rotation)
+  except ValueError:
+    raise unknown('rotation', rotation, (*ROTATIONS, 'an angle in degrees')) from None
+  if not 0 < angle <= 180 or math.isnan(angle):
+    raise UserError(f'--rotation={rotation} must be above 0, up to 180 degrees.')
+  return angle
