@@ -72,7 +72,7 @@ def test_views_show_no_less_than_the_least_area(family, size, area):
   shown = (views[:, 0, -1, 0] - views[:, 0, 0, 0]) / scale / 255  # share of the width
   # The narrowest part has the aspect ratio 3:4; vgg keeps that of the picture.
   narrowest = np.sqrt(area * (0.75 if family == 'inception' else 1))
-  assert narrowest - 0.03 < shown.min() < narrowest + 0.12
+  assert narrowest - 0.03 < shown.min() < narrowest + 0.16
   assert shown.max() > min(narrowest + 0.2, 0.9)
 
 

@@ -174,6 +174,8 @@ def _decision(tiny_dataset, recorded=None, has_checkpoint=True, **settings):
     ({'batch_norm': 'update'}, 0),
     ({'mixup_alpha': 0.2}, 0),
     ({'vertical_flip': True}, 0),
+    ({'hue': 0.1}, 0),
+    ({'horizontal_flip': False, 'brightness': 0.0}, 1),  # as in the evaluation view
     ({'vertical_flip': True, 'cached_views': 2, 'max_number_of_steps': 7}, 2),
     ({'has_checkpoint': False}, 0),
     # A run goes on with what it began with.
@@ -193,6 +195,7 @@ def test_when_features_are_cached(settings, views, tiny_dataset):
     ({'trainable_scopes': None}, 'no scope is frozen; name what is trained with --finetune'),
     ({'batch_norm': 'update'}, '--batch_norm=update changes the statistics'),
     ({'has_checkpoint': False}, 'the frozen scopes have no weights; name some with --checkpoint'),
+    ({'rotation': '5'}, 'random views need several --cached_views, for --rotation'),
   ],
 )
 def test_why_features_cannot_be_cached(settings, reason, tiny_dataset):

@@ -106,6 +106,7 @@ def test_what_is_there_is_not_computed_again(tiny_dataset, root):
     (_frozen(), _RANDOM_VIEWS),
     (_frozen(), _RANDOM_VIEWS._replace(seed=6)),
     (_frozen(), _RANDOM_VIEWS._replace(preprocessing=_FLIPPED)),
+    (_frozen(), _RANDOM_VIEWS._replace(preprocessing={**_FLIPPED, 'brightness': 0.3})),
   ],
 )
 def test_another_identity_has_a_store_of_its_own(frozen, views, tiny_dataset, filled):

@@ -95,6 +95,9 @@ def test_slots_are_of_what_is_trained_alone(optimizer, tiny_dataset, tmp_path):
     {'accumulate_steps': 2},
     {'vertical_flip': True},
     {'rotation': 'right_angles'},
+    {'rotation': '30'},
+    {'horizontal_flip': True},
+    {'brightness': 0.5, 'preprocessing_name': 'inception'},
   ],
   ids=lambda changed: next(iter(changed)),
 )
