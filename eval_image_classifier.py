@@ -41,7 +41,11 @@ _data.integer(
   'Images between two messages; the network takes as many at a time, at most 32.',
 )
 _data.integer('max_num_batches', None, 'Stop after so many batches; None is the whole split.')
-_data.integer('num_preprocessing_threads', 4, 'Images decoded and preprocessed at the same time.')
+_data.integer(
+  'num_preprocessing_threads',
+  4,
+  'Images decoded and preprocessed at the same time; left out: one a core, at least 4.',
+)
 
 _net = command.FlagGroup(FLAGS, 'Checkpoint and net')
 _net.string(
@@ -163,13 +167,18 @@ def main(flags):
     labels_offset=_labels_offset(flags, record),
     use_grayscale=_value(flags, record, 'use_grayscale'),
     use_moving_averages=_moving_averages(flags),
-    num_threads=flags.num_preprocessing_threads,
+    num_threads=_num_threads(flags),
     precision=flags.precision,
     test_time_augmentation=flags.test_time_augmentation,
     fit_temperature=flags.fit_temperature,
     is_trained_on=split == trained_split,
   )
   print(reports.summary(figures, eval_dir))
+
+
+def _num_threads(flags):
+  is_given = command.is_given(flags, 'num_preprocessing_threads')
+  return flags.num_preprocessing_threads if is_given else None
 
 
 def _check_numbers(flags):

@@ -59,8 +59,9 @@ _data.string('preprocessing_name', None, "Preprocessing by name; None is the net
 _data.integer('num_readers', DEFAULTS.num_readers, 'Shards read at the same time.')
 _data.integer(
   'num_preprocessing_threads',
-  DEFAULTS.num_preprocessing_threads,
-  'Images decoded and preprocessed at the same time.',
+  4,
+  'Images decoded and preprocessed at the same time; left out: one a core, at least 4. Changes no '
+  'batch.',
 )
 
 _views = command.FlagGroup(FLAGS, "Training views; left out, the preprocessing's own")
@@ -377,7 +378,13 @@ _RECORDED = {
   'recipe': 'recipe',
 }
 # Flags that show research/slim's default and, left out, fit the other flags.
-_FITTED = {'dataset_name', 'num_epochs_per_decay', 'end_learning_rate', 'opt_epsilon'}
+_FITTED = {
+  'dataset_name',
+  'num_epochs_per_decay',
+  'end_learning_rate',
+  'opt_epsilon',
+  'num_preprocessing_threads',
+}
 EXIT_CODES = {
   None: command.EXIT_DONE,
   signal.SIGINT: command.EXIT_INTERRUPTED,

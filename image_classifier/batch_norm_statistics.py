@@ -47,7 +47,7 @@ def estimate(
   use_grayscale=False,
   use_moving_averages=None,
   keeps_statistics=None,
-  num_threads=4,
+  num_threads=None,
   seed=0,
 ):
   """Works out the batch-norm statistics that belong to the weights of a checkpoint.
@@ -69,7 +69,7 @@ def estimate(
       the checkpoint holds them, as evaluation does.
     keeps_statistics: function of a layer's scope that is true for a layer whose statistics stay
       as they are and are used; None: all are worked out.
-    num_threads: images prepared at the same time.
+    num_threads: images prepared at the same time; None: one a core, at least 4.
     seed: decides the order of the images and their augmentation.
 
   Returns:

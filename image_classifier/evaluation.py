@@ -167,7 +167,7 @@ def predict(
   labels_offset=None,
   use_grayscale=False,
   use_moving_averages=None,
-  num_threads=4,
+  num_threads=None,
   precision='auto',
   test_time_augmentation='none',
   probes_batch_norm=True,
@@ -185,7 +185,7 @@ def predict(
       for a checkpoint that lacks the background class of the data set, else 0.
     use_grayscale: whether images have one channel.
     use_moving_averages: True or False; None takes them when the checkpoint holds them.
-    num_threads: images prepared at the same time.
+    num_threads: images prepared at the same time; None: one a core, at least 4.
     precision: one of precision.PRECISIONS.
     test_time_augmentation: key of test_time_views.VIEWS: which views of a picture are averaged.
     probes_batch_norm: whether to look for stale statistics, which takes a second network.

@@ -30,7 +30,7 @@ from slim_errors import UserError
 UNKNOWN = 'unknown'  # the answer that says that there is none
 _MAX_PICTURE_BYTES = 512 * 1024**2  # no format of photographs fills more with the pixels allowed
 # Pictures read at the same time; the larger ones, which become 12 bytes a pixel, one by one.
-_NUM_THREADS = min(4, os.cpu_count() or 1)
+_NUM_THREADS = len(os.sched_getaffinity(0))
 _LARGE_PICTURE_PIXELS = 4_000_000
 
 

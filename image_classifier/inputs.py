@@ -10,6 +10,7 @@ from slim_errors import RunError, UserError
 
 # Up to this many bytes of shards a whole epoch is shuffled in memory; beyond, a part of it.
 _SHUFFLE_BYTES = 1 << 30
+_LEAST_THREADS = 4  # research/slim's --num_preprocessing_threads
 # AutoGraph would take seconds to translate functions that have no Python control flow on tensors.
 as_it_is = tf.autograph.experimental.do_not_convert
 
@@ -41,7 +42,7 @@ def training_batches(
   *,
   labels_offset=0,
   num_readers=4,
-  num_threads=4,
+  num_threads=None,
   seed=0,
   start_step=0,
   class_counts=None,
@@ -58,8 +59,9 @@ def training_batches(
     batch_size: images a batch; may exceed the size of the split.
     image_size: height and width of the images, in pixels.
     labels_offset: subtracted from every label.
-    num_readers: shards read at the same time.
-    num_threads: images decoded and preprocessed at the same time.
+    num_readers: shards read at the same time, which decides the order too.
+    num_threads: images decoded and preprocessed at the same time; None: one a core, at least 4.
+      Changes no batch.
     seed: whole number that decides order and augmentation.
     start_step: batches to leave out from the beginning.
     class_counts: images of every class in the split, for epochs with as many of each class; None
@@ -96,7 +98,7 @@ def training_batches(
 
   records = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(skipped)
   numbered = records.enumerate(start=start_step * batch_size)
-  batches = numbered.map(prepare, num_parallel_calls=num_threads)
+  batches = numbered.map(prepare, num_parallel_calls=num_threads or _default_threads())
   batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
   iterator = tf.data.make_initializable_iterator(batches)
   images, labels, filenames = iterator.get_next()
@@ -135,7 +137,7 @@ def evaluation_batches(
   image_size,
   *,
   labels_offset=0,
-  num_threads=4,
+  num_threads=None,
   max_images=None,
 ):
   """One pass over a split: every image exactly once, in the order of the shards.
@@ -150,8 +152,13 @@ def evaluation_batches(
 
   view_of = as_it_is(view_function(dataset, preprocessing_fn, image_size, labels_offset))
   records = tf.data.TFRecordDataset(shards(dataset)).take(-1 if max_images is None else max_images)
-  batches = records.map(view_of, num_parallel_calls=num_threads).batch(batch_size).prefetch(2)
+  views = records.map(view_of, num_parallel_calls=num_threads or _default_threads())
+  batches = views.batch(batch_size).prefetch(2)
   return tf.data.make_one_shot_iterator(batches).get_next()
+
+
+def _default_threads():
+  return max(_LEAST_THREADS, len(os.sched_getaffinity(0)))
 
 
 def _class_of(label, num_classes, labels_offset):

@@ -44,7 +44,7 @@ class TrainingOptions:
   accumulate_steps: int = 1  # batches an update of the weights
   seed: int = 0
   num_readers: int = 4
-  num_preprocessing_threads: int = 4
+  num_preprocessing_threads: int | None = None  # None: one a core, at least 4
   clone_on_cpu: bool = False
   precision: str = 'auto'
   cache_features: str = 'auto'

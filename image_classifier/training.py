@@ -192,7 +192,7 @@ def check(options):
   if options.retry_on_nan < 0:
     raise UserError(f'--retry_on_nan={options.retry_on_nan} must be 0 or more.')
   for name in ('batch_size', 'num_readers', 'num_preprocessing_threads', 'log_every_n_steps'):
-    if getattr(options, name) < 1:
+    if getattr(options, name) is not None and getattr(options, name) < 1:
       raise UserError(f'--{name}={getattr(options, name)} must be at least 1.')
   if options.labels_offset < 0:
     raise UserError(f'--labels_offset={options.labels_offset} must be 0 or more.')

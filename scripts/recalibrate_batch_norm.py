@@ -38,7 +38,11 @@ _data.string('dataset_split_name', 'train', 'Split; take the one the training to
 _data.integer('num_batches', None, 'Batches to run; None is one pass over the split, at most 100.')
 _data.integer('batch_size', 32, "Images a batch; left out: the training's.")
 _data.integer('labels_offset', 0, "Subtracted from every label; left out: the training's.")
-_data.integer('num_preprocessing_threads', 4, 'Images prepared at the same time.')
+_data.integer(
+  'num_preprocessing_threads',
+  None,
+  'Images prepared at the same time; None: one a core, 4 or more.',
+)
 _data.integer('seed', 0, 'Decides the order of the images and their augmentation.')
 
 _net = command.FlagGroup(FLAGS, 'Net')

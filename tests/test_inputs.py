@@ -45,6 +45,13 @@ def test_the_seed_decides_the_order(tiny_dataset, readers):
   assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize('threads', [1, 7])
+def test_the_number_of_threads_changes_no_batch(tiny_dataset, threads, monkeypatch):
+  monkeypatch.setattr(inputs.os, 'sched_getaffinity', lambda pid: set(range(32)))
+  one_a_core = _sums(_training_labels(tiny_dataset, 7))
+  assert np.array_equal(one_a_core, _sums(_training_labels(tiny_dataset, 7, num_threads=threads)))
+
+
 def test_a_resumed_run_sees_what_it_would_have_seen(tiny_dataset):
   whole = _sums(_training_labels(tiny_dataset, 9))
   rest = _sums(_training_labels(tiny_dataset, 2, start_step=7))

@@ -597,15 +597,21 @@ def test_a_train_dir_that_cannot_be_written_to(tiny_dataset, tmp_path, capsys):
   assert 'cannot be written to' in capsys.readouterr().err
 
 
-def test_momentum_is_rmsprops_too_unless_said_otherwise():
-  def resolved(*arguments):
-    seen = []
-    main = lambda f: seen.append(train_image_classifier.resolved_options(f))  # noqa: E731
-    command.run('', train_image_classifier.FLAGS, main, ['x', '--train_dir=/nowhere', *arguments])
-    return seen[0].rmsprop_momentum
+def _resolved(*arguments):
+  seen = []
+  main = lambda f: seen.append(train_image_classifier.resolved_options(f))  # noqa: E731
+  command.run('', train_image_classifier.FLAGS, main, ['x', '--train_dir=/nowhere', *arguments])
+  return seen[0]
 
-  assert resolved('--momentum=0.5') == 0.5
-  assert resolved('--momentum=0.5', '--rmsprop_momentum=0.7') == 0.7
+
+def test_momentum_is_rmsprops_too_unless_said_otherwise():
+  assert _resolved('--momentum=0.5').rmsprop_momentum == 0.5
+  assert _resolved('--momentum=0.5', '--rmsprop_momentum=0.7').rmsprop_momentum == 0.7
+
+
+def test_images_are_prepared_by_a_thread_a_core_unless_said_otherwise():
+  assert _resolved().num_preprocessing_threads is None
+  assert _resolved('--num_preprocessing_threads=4').num_preprocessing_threads == 4
 
 
 def test_clone_on_cpu_hides_the_gpus():
