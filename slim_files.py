@@ -159,6 +159,27 @@ _IS_OF_KIND = {
 }
 
 
+def read_object(path, fields, fix):
+  """Returns what a JSON file holds, an object with fields as they should be; None without a file.
+
+  Args:
+    path: the file.
+    fields: {name: Field}; a field may be missing.
+    fix: what to do about a file that is damaged or wrong, for the message.
+
+  Raises:
+    UserError: it cannot be read, or is not as it should be.
+  """
+  try:
+    value = read_json(path)
+  except (FileNotFoundError, NotADirectoryError):
+    return None
+  except (OSError, ValueError) as error:
+    raise UserError(f'{path} cannot be read ({error}): {fix}.') from None
+  check_fields(value, fields, path, fix)
+  return value
+
+
 def check_fields(value, fields, path, fix):
   """Compares a JSON object with a table of its fields; fields of a later version are let pass.
 

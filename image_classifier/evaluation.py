@@ -3,24 +3,22 @@
 import dataclasses
 import functools
 import itertools
-import math
 import os
-import sys
 import tempfile
 import time
 
 import numpy as np
-import tqdm
 
 from datasets import labels as label_files
 from image_classifier import (
+  batch_norm_probe,
   calibration,
   checkpoints,
-  clips,
   inputs,
   metrics,
   reports,
   restoring,
+  split_pass,
   temperatures,
   test_time_views,
   trained_net,
@@ -28,14 +26,11 @@ from image_classifier import (
 from image_classifier import (
   precision as precisions,
 )
-from nets import net_info, nets_factory
+from nets import net_info
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
 
-# The batch-norm probe speaks up when this much more of a batch is right with its own statistics.
-_STALE_MARGIN = 0.25
-_PROBE_BATCH = 16
 # Images a run of the network: with more the processor's caches hold less of what is computed.
 _RUN_SIZE = 32
 
@@ -235,13 +230,13 @@ def predict(
     tf.logging.info('Starting evaluation at %s', _now())
     start = time.monotonic()
     try:
-      read = functools.partial(_run, session, batch, kept_float32, views)
-      images, rows = _one_pass(read, dataset, batch_size, max_num_batches)
+      read = functools.partial(split_pass.run_batch, session, batch, kept_float32, views)
+      images, rows = split_pass.read_all(read, dataset, batch_size, max_num_batches)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
       raise inputs.damaged_record(dataset, labels_offset) or error from None
     seconds = time.monotonic() - start
   check_finite(rows['logits'], prefix)
-  stale = probes_batch_norm and _stale_batch_norm(
+  stale = probes_batch_norm and batch_norm_probe.warning(
     checkpoint, model_name, num_classes, images, rows, use_moving_averages
   )
   facts = {
@@ -318,60 +313,6 @@ def _now():
   return time.strftime('%Y-%m-%d-%H:%M:%S')
 
 
-def _run(session, batch, kept_float32, views):
-  """Returns the arrays of the next batch: always the same ones, for which the graph is prepared."""
-  if not views.are_several:
-    return session.run([batch, kept_float32])[0]
-
-  def ask(images):
-    return session.run([batch['logits'], kept_float32], {batch['images']: images})[0]
-
-  rows = session.run({name: batch[name] for name in batch if name != 'logits'})
-  return {**rows, 'logits': views.mean_logits(session, rows['images'], ask)}
-
-
-def _one_pass(read, dataset, batch_size, max_num_batches):
-  """Returns the first batch's images, for the batch-norm probe, and all rows without images.
-
-  Args:
-    read: function that returns the next batch as arrays.
-    dataset, batch_size, max_num_batches: as those of `predict`.
-  """
-  num_batches = max_num_batches or math.ceil(dataset.num_samples / batch_size)
-  on_terminal = sys.stderr.isatty()
-  first, done, seen, told = None, [], 0, 0
-  with tqdm.tqdm(
-    total=min(dataset.num_samples, num_batches * batch_size),
-    unit='img',
-    leave=None,  # below another bar it goes
-    disable=not on_terminal,
-  ) as bar:
-    while True:
-      try:
-        rows = read()
-      except tf.errors.OutOfRangeError:
-        break
-      images = rows.pop('images')
-      first = images if first is None else first
-      done.append(rows)
-      bar.update(len(rows['labels']))
-      seen += len(rows['labels'])
-      told = told if on_terminal else _tell(told, seen // batch_size, num_batches)
-  if not done:
-    raise UserError(f'There is no record in {dataset.data_sources}.')
-  if not on_terminal:
-    _tell(told, math.ceil(seen / batch_size), num_batches)
-  return first, {name: np.concatenate([rows[name] for rows in done]) for name in done[0]}
-
-
-def _tell(told, finished, num_batches):
-  """Says which batches are finished, as the old tool: ten lines a pass, and one for the last."""
-  for number in range(told + 1, finished + 1):
-    if number % max(num_batches // 10, 1) == 0 or number == num_batches:
-      tf.logging.info('Evaluation [%d/%d]', number, num_batches)
-  return finished
-
-
 def check_finite(logits, checkpoint):
   """Raises UserError for logits of which some are not finite."""
   broken = np.count_nonzero(~np.isfinite(logits).all(axis=1))
@@ -389,38 +330,6 @@ def _wrong_count(dataset, rows, max_num_batches):
   return (
     f'The shards hold {len(rows["labels"])} records and the data set states {dataset.num_samples}: '
     'a shard may be cut short.'
-  )
-
-
-def _stale_batch_norm(checkpoint, model_name, num_classes, images, rows, use_moving_averages):
-  """Returns a warning when stored batch-norm statistics spoil what a batch's own would give.
-
-  It is the usual reason for a model that is good in training and near chance in evaluation:
-  https://github.com/tensorflow/models/issues/391
-  """
-  labels = rows['labels'][: len(images)]
-  stored = np.mean(rows['logits'][: len(images)].argmax(axis=1) == labels)
-  has_statistics = any(name.endswith('/moving_mean') for name in checkpoint.values)
-  if not has_statistics or len(labels) < _PROBE_BATCH or stored > 1 - _STALE_MARGIN:
-    return None
-  with tf.Graph().as_default(), tf.Session() as session:
-    inputs_of_net = clips.as_input(tf.constant(images), model_name)
-    nets_factory.get_network_fn(model_name, num_classes)(inputs_of_net)
-    restored = restoring.variables_to_restore(checkpoint.prefix, model_name, use_moving_averages)
-    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-      network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=True)
-      logits, _ = network_fn(inputs_of_net)
-    # Some nets have an auxiliary head in the training form only.
-    session.run(tf.global_variables_initializer())
-    fed = {v.initializer.inputs[1]: checkpoint.values[name] for name, v in restored.items()}
-    session.run([variable.initializer for variable in restored.values()], fed)
-    own = np.mean(session.run(logits).argmax(axis=1) == labels)
-  if own < stored + _STALE_MARGIN:
-    return None
-  return (
-    f'Batch-norm statistics look stale: {own:.0%} of the first {len(labels)} images are right with '
-    f'the statistics of their own batch, {stored:.0%} with the stored ones; work them out again '
-    'with scripts/recalibrate_batch_norm.py, or train longer or with a smaller --batch_norm_decay.'
   )
 
 

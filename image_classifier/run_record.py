@@ -47,14 +47,10 @@ def read(train_dir):
     UserError: when it is damaged, or a field of it is not what it should be.
   """
   path = os.path.join(train_dir, FILE_NAME)
-  try:
-    record = slim_files.read_json(path)
-  except (FileNotFoundError, NotADirectoryError):
-    return None
-  except (OSError, ValueError) as error:
-    raise UserError(f'{path} cannot be read: {error}.') from None
   fix = 'restore it, or train into another folder'
-  slim_files.check_fields(record, _FIELDS, path, fix)
+  record = slim_files.read_object(path, _FIELDS, fix)
+  if record is None:
+    return None
   names, num_classes = record.get('class_names'), record.get('num_classes')
   if names and num_classes not in (None, len(names)):
     raise UserError(f'{path}: num_classes is {num_classes}, of {len(names)} class_names; {fix}.')

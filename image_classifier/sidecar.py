@@ -60,15 +60,9 @@ def read(file):
   Raises:
     UserError: when there is one that is damaged, incomplete or of a later version.
   """
-  try:
-    facts = slim_files.read_json(path(file))
-  except FileNotFoundError:
+  facts = slim_files.read_object(path(file), {}, 'make the graph again, or move the file away')
+  if facts is None:
     return None
-  except (OSError, ValueError) as error:
-    raise UserError(
-      f'{path(file)} cannot be read ({error}): make the graph again, or move the file away.'
-    ) from None
-  slim_files.check_fields(facts, {}, path(file), 'make the graph again')
   version = facts.get('format_version', _FORMAT_VERSION)
   if version != _FORMAT_VERSION:
     raise UserError(

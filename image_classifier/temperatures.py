@@ -3,7 +3,6 @@
 import slim_files
 from image_classifier import checkpoints
 from slim_compat import tf
-from slim_errors import UserError
 from slim_files import Field
 
 # What a file may say: far more than a fit gives.
@@ -49,13 +48,9 @@ def read(prefix, moving_averages):
     UserError: for a file that is damaged.
   """
   fix = 'fit it again with eval_image_classifier.py --fit_temperature, or remove the file'
-  try:
-    facts = slim_files.read_json(path(prefix))
-  except (FileNotFoundError, NotADirectoryError):
+  facts = slim_files.read_object(path(prefix), _FIELDS, fix)
+  if facts is None:
     return None
-  except (OSError, ValueError) as error:
-    raise UserError(f'{path(prefix)} cannot be read ({error}): {fix}.') from None
-  slim_files.check_fields(facts, _FIELDS, path(prefix), fix)
   if facts.get('checkpoint_sha256') != checkpoints.sha256(prefix):
     tf.logging.warning('%s is of another checkpoint, so it is not used: %s.', path(prefix), fix)
     return None

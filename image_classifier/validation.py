@@ -250,14 +250,10 @@ class Validation:
 def _read_best(folder):
   """Returns what metrics.json says of the best checkpoint, None where none is whole."""
   path = os.path.join(folder, METRICS_FILE)
-  try:
-    best = slim_files.read_json(path)
-  except (FileNotFoundError, NotADirectoryError):
+  best = slim_files.read_object(path, _FIELDS, f'move {folder} away')
+  if best is None or not best.keys() >= _FIELDS.keys():
     return None
-  except (OSError, ValueError) as error:
-    raise UserError(f'{path} cannot be read: {error}; move {folder} away.') from None
-  slim_files.check_fields(best, _FIELDS, path, f'move {folder} away')
-  is_whole = best.keys() >= _FIELDS.keys() and not checkpoints.missing_parts(
+  is_whole = not checkpoints.missing_parts(
     os.path.join(folder, os.path.basename(best['checkpoint']))
   )
   return best if is_whole else None
