@@ -143,6 +143,13 @@ _start.enum(
 _start.float(
   'batch_norm_decay', None, "Decay of batch norm's moving averages; None: as --batch_norm says."
 )
+_start.boolean(
+  'recalibrate_batch_norm',
+  DEFAULTS.recalibrate_batch_norm,
+  "Work out batch norm's statistics again, from 1,024 training images, for every checkpoint that "
+  'is evaluated while training; the best one is kept with them. Without evaluations the last one '
+  'is kept so in the folder recalibrated of --train_dir. Training goes on as it would.',
+)
 
 _length = command.FlagGroup(FLAGS, 'Length and files')
 _length.integer('max_number_of_steps', None, 'Step to stop after; None trains until stopped.')

@@ -15,13 +15,12 @@ import tqdm
 from google.protobuf import text_format
 
 import slim_files
-from image_classifier import checkpoints, clips, inputs, restoring, run_record
+from image_classifier import checkpoints, clips, inputs, precision, restoring, run_record
 from nets import net_info, nets_factory
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
 
-_UPDATES = tf.GraphKeys.UPDATE_OPS
 _MAX_BATCHES = 100
 
 
@@ -41,14 +40,14 @@ def estimate(
   *,
   num_batches=None,
   batch_size=32,
-  preprocessing_name=None,
+  preprocessing=None,
   image_size=None,
   labels_offset=0,
-  use_grayscale=False,
   use_moving_averages=None,
   keeps_statistics=None,
   num_threads=None,
   seed=0,
+  computes_in='float32',
 ):
   """Works out the batch-norm statistics that belong to the weights of a checkpoint.
 
@@ -61,16 +60,16 @@ def estimate(
     model_name: a name of nets_factory.
     num_batches: how many batches of training, augmented as there; None is one pass, at most 100.
     batch_size: images a batch; best that of the training.
-    preprocessing_name: a name of preprocessing_factory; None is the net's own.
+    preprocessing: dict of arguments of get_preprocessing; None is the net's own.
     image_size: pixels; None is the net's default.
     labels_offset: what training subtracted from the labels.
-    use_grayscale: whether images have one channel.
     use_moving_averages: statistics for the moving averages of the weights, True or False; None when
       the checkpoint holds them, as evaluation does.
     keeps_statistics: function of a layer's scope that is true for a layer whose statistics stay
       as they are and are used; None: all are worked out.
     num_threads: images prepared at the same time; None: one a core, at least 4.
     seed: decides the order of the images and their augmentation.
+    computes_in: precision of the net, of precision.of_net.
 
   Returns:
     Statistics.
@@ -80,7 +79,7 @@ def estimate(
     RunError: for a damaged record.
   """
   num_batches = num_batches or min(_MAX_BATCHES, math.ceil(dataset.num_samples / batch_size))
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), tf.Session(config=_session_config(computes_in)) as session:
     tf.set_random_seed(seed)
     decay = tf.placeholder(tf.float32, [])
     network_fn = nets_factory.get_network_fn(
@@ -92,11 +91,10 @@ def estimate(
     )
     image_size = image_size or network_fn.default_image_size
     net_info.check_image_size(model_name, image_size)
-    images, _, _, initializer = inputs.training_batches(
+    preprocessing = {'name': model_name} | (preprocessing or {})
+    images, _, _, start_images = inputs.training_batches(
       dataset,
-      preprocessing_factory.get_preprocessing(
-        preprocessing_name or model_name, True, use_grayscale
-      ),
+      preprocessing_factory.get_preprocessing(is_training=True, **preprocessing),
       batch_size,
       image_size,
       labels_offset=labels_offset,
@@ -104,22 +102,42 @@ def estimate(
       seed=seed,
     )
     network_fn(clips.as_input(images, model_name))
-    updates = [getattr(update, 'op', update) for update in tf.get_collection(_UPDATES)]
-    if not updates:
-      raise UserError(f'{checkpoint}: no batch norm of {model_name} is to get new statistics.')
+    updates = _updates(checkpoint, model_name)
     restored = restoring.variables_to_restore(checkpoint, model_name, use_moving_averages)
-    session.run([tf.global_variables_initializer(), initializer])
+    session.run([tf.global_variables_initializer(), start_images])
     tf.train.Saver(restored).restore(session, checkpoint)
-    updated = {update.inputs[0].op.name for update in updates}
-    means = {name: variable for name, variable in restored.items() if variable.op.name in updated}
     try:
-      values = _plain_means(session, means, updates, decay, num_batches)
+      values = _plain_means(session, _updated(restored, updates), updates, decay, num_batches)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
       raise inputs.damaged_record(dataset, labels_offset) or error from None
-  if not all(np.isfinite(value).all() for value in values.values()):
-    raise UserError(f'The training of {checkpoint} has diverged: take an earlier checkpoint.')
+  _check_finite(values, checkpoint)
   has_averages = restoring.has_averages(restored)
   return Statistics(values, len(values) // 2, num_batches * batch_size, has_averages)
+
+
+def _session_config(computes_in):
+  config = tf.ConfigProto()
+  precision.configure(config, computes_in)
+  return config
+
+
+def _updates(checkpoint, model_name):
+  """Returns the operations of the net in the default graph that update moving averages."""
+  updates = [getattr(u, 'op', u) for u in tf.get_collection(tf.GraphKeys.UPDATE_OPS)]
+  if not updates:
+    raise UserError(f'{checkpoint}: no batch norm of {model_name} is to get new statistics.')
+  return updates
+
+
+def _updated(restored, updates):
+  """Returns those of {name in the checkpoint: variable} that some operations update."""
+  updated = {update.inputs[0].op.name for update in updates}
+  return {name: variable for name, variable in restored.items() if variable.op.name in updated}
+
+
+def _check_finite(values, checkpoint):
+  if not all(np.isfinite(value).all() for value in values.values()):
+    raise UserError(f'The training of {checkpoint} has diverged: take an earlier checkpoint.')
 
 
 def _plain_means(session, means, updates, decay, num_batches):

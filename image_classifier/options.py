@@ -26,6 +26,7 @@ class TrainingOptions:
   ignore_missing_vars: bool = False
   batch_norm: str = 'auto'
   batch_norm_decay: float | None = None  # None: fitted to the run's length
+  recalibrate_batch_norm: bool = False
   # The length and speed of the run.
   max_number_of_steps: int | None = None  # None: until stopped
   max_epochs: float | None = None

@@ -59,7 +59,11 @@ def run(options, *, num_steps, min_rate, max_rate):
   ):
     evaluations = ('eval_every_steps', 'eval_every_epochs', 'early_stopping_patience')
     options = dataclasses.replace(
-      options, train_dir=folder, retry_on_nan=0, **dict.fromkeys(evaluations)
+      options,
+      train_dir=folder,
+      retry_on_nan=0,
+      recalibrate_batch_norm=False,
+      **dict.fromkeys(evaluations),
     )
 
     def loop(options, graph, session, *unused):

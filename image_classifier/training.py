@@ -16,6 +16,7 @@ from image_classifier import (
   loss_scaling,
   optimization,
   precision,
+  recalibration,
   run_length,
   run_lock,
   run_record,
@@ -146,6 +147,9 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
       seconds += cached.fill()
     if cached and evaluates:
       evaluates.use_cache(cached)
+    recalibrates = _recalibration(options, dataset, record, graph)
+    if recalibrates and evaluates:
+      evaluates.recalibrate(recalibrates)
     with tf.Session(config=_session_config(options)) as session:
       tf.logging.info('Starting Session.')
       session.run(initializer)
@@ -155,7 +159,8 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
       if graph.times is not None:
         run_length.spend(graph.times, session, seconds, is_new=not resumed)
       try:
-        return loop(options, graph, session, saver, resumed, first_step, patience, evaluates).run()
+        run = loop(options, graph, session, saver, resumed, first_step, patience, evaluates)
+        result = run.run()
       except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
         raise inputs.damaged_record(dataset, options.labels_offset) or error from None
       except tf.errors.ResourceExhaustedError:
@@ -163,6 +168,19 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
           f'A step does not fit into memory: halve --batch_size={options.batch_size}, or train on '
           f'smaller images than --train_image_size={record["image_size"]}.'
         ) from None
+  if recalibrates and not evaluates and result.signal is None:
+    print(recalibrates.keep(checkpoints.listed(options.train_dir)[-1]))
+  return result
+
+
+def _recalibration(options, dataset, record, graph):
+  """Returns the recalibration.Recalibration of a run, None where there is nothing to work out."""
+  if not options.recalibrate_batch_norm:
+    return None
+  if not graph.update_scopes:
+    print('--recalibrate_batch_norm does nothing: the run keeps all statistics of batch norm.')
+    return None
+  return recalibration.Recalibration(options, dataset, record)
 
 
 def _cached_inputs(options, dataset, record, recorded):

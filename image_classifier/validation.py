@@ -5,6 +5,7 @@ of its steps, where its checkpoint is. The best checkpoint is in a folder of its
 rotation reaches it.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -90,7 +91,7 @@ class Validation:
     )
     self._folder = os.path.join(options.train_dir, BEST_FOLDER)
     saving.recover_only(self._folder)
-    self._best = _read_best(self._folder)
+    self._best = read_best(self._folder)
     if self._best and not is_resumed:
       raise UserError(
         f'{self._folder} holds the best checkpoint of a run whose others are gone: move it away, '
@@ -101,12 +102,16 @@ class Validation:
         f'{self._folder} holds the best checkpoint by the split {self._best["split"]!r}, which '
         f'--eval_split={options.eval_split} cannot be compared with: move it away.'
       )
-    self._log = self._events = self._cached = None
+    self._log = self._events = self._cached = self._recalibration = None
     self._past = []  # the lines of all evaluations up to now
 
   def use_cache(self, cached):
     """Evaluates from features from now on, as the run trains: cached_inputs.CachedInputs."""
     self._cached = cached.evaluation(self._dataset)
+
+  def recalibrate(self, recalibration):
+    """Evaluates and keeps copies by recalibration.Recalibration from now on."""
+    self._recalibration = recalibration
 
   def start(self, log):
     """Takes up what a resumed run knows.
@@ -148,11 +153,12 @@ class Validation:
     Returns:
       The line to print.
     """
-    figures = self._figures(prefix)
+    with self._copied(prefix) as copy:
+      figures = self._figures(copy)
+      found = {'checkpoint': os.path.basename(prefix), 'step': step, **figures}
+      if self._best is None or self._score(found) > self._score(self._best):
+        self._keep(copy, found)
     accuracy, loss = figures['accuracy'], figures['loss']
-    found = {'checkpoint': os.path.basename(prefix), 'step': step, **figures}
-    if self._best is None or self._score(found) > self._score(self._best):
-      self._keep(prefix, found)
     line = {'step': step, 'split': figures['split'], 'loss': loss, 'accuracy': accuracy}
     # From here on it has been evaluated; a process that dies before does all of it again.
     self._log.add(**line, learning_rate=learning_rate)
@@ -183,6 +189,12 @@ class Validation:
         f'to {100 * high:.1f} %), loss {best["loss"]:.2f}.'
       )
     return lines
+
+  def _copied(self, prefix):
+    """Returns a context of the checkpoint to evaluate and keep in place of one of the run."""
+    if self._recalibration is None:
+      return contextlib.nullcontext(prefix)
+    return self._recalibration.copied(prefix)
 
   def _figures(self, prefix):
     """Returns what metrics.json says of a checkpoint, without its name and step."""
@@ -247,8 +259,12 @@ class Validation:
       self._events.close()
 
 
-def _read_best(folder):
-  """Returns what metrics.json says of the best checkpoint, None where none is whole."""
+def read_best(folder):
+  """Returns what metrics.json says of the best checkpoint in its folder, None where none is whole.
+
+  Raises:
+    UserError: it cannot be read.
+  """
   path = os.path.join(folder, METRICS_FILE)
   best = slim_files.read_object(path, _FIELDS, f'move {folder} away')
   if best is None or not best.keys() >= _FIELDS.keys():

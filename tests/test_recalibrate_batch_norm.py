@@ -8,6 +8,7 @@ from conftest import TINY_CLASSES
 from small_nets import SHADOW, run, write_checkpoint, write_run
 
 import eval_image_classifier
+import train_image_classifier
 from datasets import dataset_factory
 from image_classifier import batch_norm_statistics, inputs
 from nets import net_info, nets_factory
@@ -90,7 +91,7 @@ def test_statistics_are_plain_means_over_batches(tmp_path, tiny_dataset):
     checkpoint,
     dataset,
     'colours',
-    preprocessing_name='lenet',
+    preprocessing={'name': 'lenet'},
     num_batches=5,
     batch_size=4,
     seed=3,
@@ -118,7 +119,9 @@ def test_nothing_is_left_of_the_old_statistics(tmp_path, tiny_dataset):
   old = batch_norm_statistics.Statistics(dict.fromkeys(_ALL, np.float32([1e6] * 3)), 0, 0, False)
   stale = batch_norm_statistics.write(f'{folder}/model.ckpt-7', old, str(tmp_path / 'stale'))
   new, expected = (
-    batch_norm_statistics.estimate(c, dataset, 'colours', preprocessing_name='lenet', num_batches=1)
+    batch_norm_statistics.estimate(
+      c, dataset, 'colours', preprocessing={'name': 'lenet'}, num_batches=1
+    )
     for c in (stale, f'{folder}/model.ckpt-7')
   )
   assert all(np.array_equal(new.values[name], expected.values[name]) for name in _ALL)
@@ -216,3 +219,58 @@ def test_what_must_be_named(capsys, missing):
   given.pop(missing)
   assert run(recalibrate_batch_norm, *(f'--{name}={v}' for name, v in given.items())) == 2
   assert f'with --{missing}.' in capsys.readouterr().err
+
+
+# Within training.
+
+
+def _train(train_dir, data, *flags, model='colours', steps=4):
+  flags = ('--batch_size=10', f'--max_number_of_steps={steps}', '--precision=float32', *flags)
+  flags = (f'--model_name={model}', '--preprocessing_name=lenet', *flags)
+  return run(train_image_classifier, f'--train_dir={train_dir}', f'--dataset_dir={data}', *flags)
+
+
+@pytest.mark.parametrize('averages', [(), ('--moving_average_decay=0.5',)])
+def test_the_best_has_new_statistics_and_training_its_own(averages, tmp_path, tiny_dataset):
+  flags = ('--eval_every_steps=2', *averages)
+  assert _train(tmp_path / 'without', tiny_dataset, *flags) == 0
+  assert _train(tmp_path / 'run', tiny_dataset, *flags, '--recalibrate_batch_norm') == 0
+  assert _changed(_values(tmp_path / 'without'), _values(tmp_path / 'run')) == set()
+  best = json.loads((tmp_path / 'run' / 'best' / 'metrics.json').read_text(encoding='utf-8'))
+  values = _values(tmp_path / 'run' / 'best')
+  evaluated = _values(tmp_path / 'run' / best['checkpoint'])
+  assert _changed(evaluated, values) == {n + SHADOW * len(averages) for n in _ALL}
+  argv = (f'--checkpoint_path={tmp_path}/run/best', f'--eval_dir={tmp_path}/eval')
+  assert run(eval_image_classifier, *argv, '--precision=float32') == 0
+  report = json.loads((tmp_path / 'eval' / 'report.json').read_text(encoding='utf-8'))
+  assert (report['loss'], report['accuracy']) == (best['loss'], best['accuracy'])
+  assert not (tmp_path / 'run' / '.saving').exists()
+
+
+def test_without_evaluations_the_last_one(tmp_path, tiny_dataset, capsys):
+  folder = tmp_path / 'recalibrated'
+  for steps in (2, 3):
+    assert _train(tmp_path, tiny_dataset, '--recalibrate_batch_norm', steps=steps) == 0
+    assert f'worked out again in {folder}/model.ckpt-{steps}.' in capsys.readouterr().out
+    assert [path.name for path in folder.glob('*.index')] == [f'model.ckpt-{steps}.index']
+    assert _changed(_values(tmp_path), _values(folder)) == _ALL
+  files = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+  assert _train(tmp_path, tiny_dataset, '--recalibrate_batch_norm', steps=3) == 0
+  assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
+
+
+@pytest.mark.parametrize(('model', 'flag'), [('lenet', ()), ('colours', ('--batch_norm=frozen',))])
+def test_nothing_to_work_out(model, flag, tmp_path, tiny_dataset, capsys):
+  flags = ('--recalibrate_batch_norm', '--eval_every_steps=1', *flag)
+  assert _train(tmp_path, tiny_dataset, *flags, model=model, steps=1) == 0
+  assert '--recalibrate_batch_norm does nothing' in capsys.readouterr().out
+
+
+def test_a_full_disk(tmp_path, tiny_dataset, monkeypatch, capsys):
+  def write(*_):
+    raise tf.errors.ResourceExhaustedError(None, None, 'No space left on device')
+
+  monkeypatch.setattr(batch_norm_statistics, 'write', write)
+  assert _train(tmp_path, tiny_dataset, '--recalibrate_batch_norm', '--eval_every_steps=1') == 3
+  assert 'There is no room left' in capsys.readouterr().err
+  assert _values(tmp_path)['global_step'] == 1 and not (tmp_path / '.saving').exists()
