@@ -117,15 +117,16 @@ def _is_replaced(name, recipe, given):
 
 def described(recipe, chosen):
   """Returns in a line what a recipe chose, and which of its choices flags have overridden."""
-  values = ' '.join(f'{name}={_shown(value)}' for name, value in chosen.items())
   overridden = [name for name in RECIPES[recipe] if name not in chosen]
-  return f'Recipe {recipe}: {values}' + (
+  return f'Recipe {recipe}: {shown(chosen)}' + (
     f' (overridden: {", ".join(overridden)})' if overridden else ''
   )
 
 
-def _shown(value):
-  return f'{value:g}' if isinstance(value, float) else value
+def shown(values):
+  """Returns {option: value} as text."""
+  texts = {n: f'{value:g}' if isinstance(value, float) else value for n, value in values.items()}
+  return ' '.join(f'{name}={text}' for name, text in texts.items())
 
 
 def check(options):

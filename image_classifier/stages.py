@@ -12,9 +12,9 @@ from image_classifier import (
   run_record,
   training,
   training_net,
+  validation,
 )
 from image_classifier.options import TrainingOptions
-from image_classifier.validation import BEST_FOLDER
 
 # What the stage of the head has in common with the run: what it learns from, and how it runs.
 _SHARED = (
@@ -46,9 +46,14 @@ def train(options, chosen=()):
     options = without_missing_split(options)
   if options.recipe != 'fine_tune':
     return training.train(options)
+  return _train_in_two(options)
+
+
+def _train_in_two(options):
+  """Trains the head and then the rest, or what is left of that; returns the last one's Result."""
   if recipes.has_checkpoint(options.train_dir):
-    print(f'Stage 2 of 2: goes on in {options.train_dir}.')
-    return training.train(options)
+    print(f'Stage 2 of 2 goes on in {options.train_dir}.', flush=True)
+    return _train_rest(options)
   training.check(options)
   training_net.trainable_patterns(options)  # which would be wrong only after the first stage
   run_record.check_recipe(options.train_dir, options.recipe)
@@ -60,9 +65,10 @@ def train(options, chosen=()):
     if result.signal is not None:
       return result
     start, spent = _best(recipes.head_dir(options)), _seconds(recipes.head_dir(options))
-  print(f'Stage 2 of 2: {options.finetune or "all layers"}, from {start}.')
+  what = options.finetune or options.trainable_scopes or 'all layers'
+  print(f'Stage 2 of 2: {what}, from {start}.', flush=True)
   second = dataclasses.replace(options, checkpoint_path=start, checkpoint_exclude_scopes=None)
-  return training.train(second, spent_seconds=spent)
+  return _train_rest(second, spent)
 
 
 def head_stage(options):
@@ -79,6 +85,23 @@ def head_stage(options):
   )
 
 
+def _train_rest(options, spent_seconds=0.0):
+  """Runs the second stage, and says when it came to less than the first; returns its Result."""
+  result = training.train(options, spent_seconds=spent_seconds)
+  best = [
+    validation.read_best(os.path.join(folder, validation.BEST_FOLDER))
+    for folder in (recipes.head_dir(options), options.train_dir)
+  ]
+  if result.signal is None and all(best):
+    head, rest = (figures[options.best_metric] for figures in best)
+    if head < rest if options.best_metric == 'loss' else head > rest:
+      print(
+        f'The head alone was better: {options.best_metric} {head:.3f}, now {rest:.3f}. Train '
+        f'longer, or take {recipes.head_dir(options)}/{validation.BEST_FOLDER}.'
+      )
+  return result
+
+
 def _evaluation(options):
   """Returns the period of evaluations of the first stage: none where the second has none."""
   is_on = options.eval_every_steps or options.eval_every_epochs
@@ -88,7 +111,7 @@ def _evaluation(options):
 def _train_head(options):
   """Runs the first stage, or the rest of it; returns its training_loop.Result."""
   stage = head_stage(options)
-  choices = ' '.join(f'{name}={getattr(stage, name)}' for name in recipes.HEAD_STAGE)
+  choices = recipes.shown({name: getattr(stage, name) for name in recipes.HEAD_STAGE})
   print(f'Stage 1 of 2: the head, in {stage.train_dir}: {choices}', flush=True)
   training.make_folder(options.train_dir)
   with run_lock.locked(options.train_dir):
@@ -121,7 +144,7 @@ def _has_head(options):
 
 def _best(train_dir):
   """Returns the folder of the best checkpoint of a run, of all of them where none is the best."""
-  best = os.path.join(train_dir, BEST_FOLDER)
+  best = os.path.join(train_dir, validation.BEST_FOLDER)
   return best if checkpoints.listed(best) else train_dir
 
 

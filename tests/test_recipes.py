@@ -1,15 +1,27 @@
 """Recipes: what --recipe chooses, what flags take back, and fine-tuning in two stages."""
 
+import copy
 import dataclasses
 import json
 import shutil
+import signal
 
 import numpy as np
 import pytest
-from small_nets import run, write_checkpoint
+from conftest import TINY_CLASSES
+from small_nets import run, write_checkpoint, write_run
 
 import train_image_classifier
-from image_classifier import checkpoints, command, recipes, stages
+from image_classifier import (
+  checkpoints,
+  command,
+  recipes,
+  run_length,
+  stages,
+  training,
+  training_loop,
+  validation,
+)
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
 from slim_errors import UserError
@@ -25,7 +37,7 @@ def dataset_dir(tiny_dataset, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
-  """A checkpoint of lenet on 28 x 28 pixels in colour, of a thousand classes."""
+  """A checkpoint of lenet on 28 x 28 pixels in colour, of nine classes."""
   return write_checkpoint(tmp_path_factory.mktemp('checkpoint'), 'lenet', 9, size=28)
 
 
@@ -40,7 +52,7 @@ def _train(*arguments, **flags):
 
 
 def _resolved(*arguments):
-  flags = command.copy.deepcopy(train_image_classifier.FLAGS)
+  flags = copy.deepcopy(train_image_classifier.FLAGS)
   command.parse(flags, ['train', '--dataset_dir=.', *arguments])
   return train_image_classifier.checked_options(flags)
 
@@ -223,3 +235,142 @@ def test_two_stages(fine_tuned):
     np.testing.assert_array_equal(start[name], head[name])
   best = _values(checkpoints.resolve(str(folder / 'best')))
   assert not np.array_equal(best['LeNet/conv1/weights'], start['LeNet/conv1/weights'])
+
+
+def _stop_at(step, folder, monkeypatch):
+  """Makes the evaluation of a step in a folder ask the run to stop."""
+  write = validation.Validation._write_csv
+
+  def stop(self, lines):
+    write(self, lines)
+    if self._options.train_dir == str(folder) and lines[-1]['step'] == step:
+      signal.raise_signal(signal.SIGTERM)
+
+  monkeypatch.setattr(validation.Validation, '_write_csv', stop)
+
+
+def _interrupt(*_):
+  raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('where', ['head', 'between', 'rest'])
+def test_the_same_command_goes_on(
+  where, fine_tuned, dataset_dir, checkpoint, tmp_path, monkeypatch
+):
+  folder = tmp_path / 'run'
+  arguments = (folder, dataset_dir)
+  flags = {'checkpoint_path': checkpoint, 'max_epochs': 2}
+  if where == 'between':
+    monkeypatch.setattr(stages, '_seconds', _interrupt)
+  else:
+    step, stopped = (15, folder / 'head') if where == 'head' else (3, folder)
+    _stop_at(step, stopped, monkeypatch)
+  assert _train(*arguments, **flags) == (130 if where == 'between' else 143)
+  monkeypatch.undo()
+  assert recipes.has_checkpoint(str(folder)) == (where == 'rest')
+  kept = {path: path.stat().st_mtime_ns for path in (folder / 'head').glob('model.ckpt-*')}
+  if where == 'rest':
+    shutil.rmtree(folder / 'head')  # which nobody looks at any more
+  assert _train(*arguments, **flags) == 0
+  _assert_equal(_values(folder / 'model.ckpt-6'), _values(fine_tuned[0] / 'model.ckpt-6'))
+  if where == 'between':
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.fixture
+def told(monkeypatch):
+  """What training.train is asked for, without doing it."""
+  calls = []
+
+  def train(options, spent_seconds=0.0):
+    calls.append((options, spent_seconds))
+    return training_loop.Result(1, 1.0, None)
+
+  monkeypatch.setattr(training, 'train', train)
+  monkeypatch.setattr(stages, '_seconds', lambda train_dir: 12.0)
+  return calls
+
+
+def _options(train_dir, dataset_dir, checkpoint, **settings):
+  settings = {'model_name': 'lenet', 'recipe': 'fine_tune', **settings}
+  folders = {'train_dir': str(train_dir), 'dataset_dir': str(dataset_dir)}
+  return TrainingOptions(**folders, checkpoint_path=str(checkpoint), **settings)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'minutes', 'epochs'),
+  [
+    ({'max_minutes': 5.0, 'eval_every_steps': 7}, 5.0, 5.0),
+    ({'max_minutes': 5.0, 'cache_features': 'off'}, 2.5, None),
+    ({'max_number_of_steps': 3, 'eval_every_epochs': 1.0}, None, 5.0),
+  ],
+)
+def test_the_stage_of_the_head(settings, minutes, epochs, dataset_dir, checkpoint, tmp_path, told):
+  settings |= {'vertical_flip': True, 'mixup_alpha': 0.2, 'moving_average_decay': 0.9}
+  options = _options(tmp_path, dataset_dir, checkpoint, batch_size=3, seed=4, **settings)
+  stages.train(options)
+  (first, no_seconds), (second, seconds) = told
+  assert (no_seconds, seconds) == (0.0, 12.0)
+  assert second == dataclasses.replace(options, checkpoint_path=f'{tmp_path}/head')
+  assert (first.train_dir, first.recipe, first.finetune) == (f'{tmp_path}/head', 'head', 'head')
+  assert (first.max_minutes, first.max_number_of_steps) == (minutes, None)
+  assert first.eval_every_steps is None
+  assert (first.eval_every_epochs, first.batch_size, first.seed) == (epochs, 3, 4)
+  assert (first.vertical_flip, first.mixup_alpha, first.moving_average_decay) == (False, 0.0, None)
+
+
+@pytest.mark.parametrize(
+  ('names', 'settings', 'is_left_out'),
+  [
+    (TINY_CLASSES, {}, True),
+    (TINY_CLASSES, {'checkpoint_exclude_scopes': 'LeNet/fc4'}, False),
+    (('a', 'b', 'c'), {}, False),
+  ],
+)
+def test_a_head_of_these_classes(names, settings, is_left_out, dataset_dir, tmp_path, told, capsys):
+  prefix = write_checkpoint(tmp_path / 'old', 'lenet', 3, size=28)
+  write_run(tmp_path / 'old', 'lenet', names)
+  stages.train(_options(tmp_path / 'new', dataset_dir, prefix, **settings))
+  assert len(told) == (1 if is_left_out else 2)
+  assert ('is left out' in capsys.readouterr().out) == is_left_out
+  if is_left_out:
+    assert told[0][0].checkpoint_path == prefix
+
+
+def test_a_run_by_another_recipe_is_not_touched(dataset_dir, checkpoint, tmp_path, told):
+  write_run(tmp_path, 'lenet', TINY_CLASSES)  # from before there were recipes
+  with pytest.raises(UserError, match='recipe: legacy there, fine_tune now'):
+    stages.train(_options(tmp_path, dataset_dir, checkpoint))
+  assert told == []
+
+
+def test_wrong_settings_of_the_second_stage_come_first(dataset_dir, checkpoint, tmp_path, told):
+  for settings in ({'optimizer': 'adamm'}, {'finetune': 'from:conv9'}):
+    with pytest.raises(UserError, match='conv1|adamw'):
+      stages.train(_options(tmp_path, dataset_dir, checkpoint, **settings))
+  assert told == []
+
+
+@pytest.mark.parametrize(('metric', 'said'), [('accuracy', True), ('loss', False)])
+def test_a_head_that_was_better_is_told(
+  metric, said, dataset_dir, checkpoint, tmp_path, told, capsys, monkeypatch
+):
+  head = {'accuracy': 0.75, 'loss': 1.0}
+  found = {f'{tmp_path}/head/best': head, f'{tmp_path}/best': {'accuracy': 0.5, 'loss': 0.5}}
+  monkeypatch.setattr(validation, 'read_best', found.get)
+  stages.train(_options(tmp_path, dataset_dir, checkpoint, best_metric=metric))
+  is_said = 'The head alone was better: accuracy 0.750, now 0.500.' in capsys.readouterr().out
+  assert is_said == said
+
+
+def test_time_before_the_first_step_is_not_of_the_schedule():
+  with tf.Graph().as_default(), tf.Session() as session:
+    times = run_length.times()
+    session.run(tf.global_variables_initializer())
+    run_length.spend(times, session, 60, is_new=True)
+    shares = [session.run(run_length.share(times, 3))]
+    run_length.spend(times, session, 60, is_new=False)  # as a resumed run does
+    shares.append(session.run(run_length.share(times, 3)))
+    late = session.run(run_length.share(times, 1))
+    assert session.run(times) == (120, 60)
+  assert shares == [0.0, 0.5] and np.isfinite(late)
