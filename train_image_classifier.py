@@ -103,6 +103,17 @@ _views.float(
   None,
   'Greatest turn of the hues, as a share of the colour circle, 0 to 0.5: inception and vgg 0.',
 )
+_views.integer(
+  'rand_augment',
+  None,
+  'RandAugment: so many operations, each one of 14, on every view; 2 is usual. What is left out of '
+  '--brightness, --saturation and --contrast is then 0.',
+)
+_views.float(
+  'rand_augment_magnitude',
+  DEFAULTS.rand_augment_magnitude,
+  'How far the operations of --rand_augment go, 0 to 10.',
+)
 
 _start = command.FlagGroup(FLAGS, 'Net and start')
 _start.string('model_name', DEFAULTS.model_name, 'Net by name; a wrong one lists them all.')

@@ -41,6 +41,8 @@ class TrainingOptions:
   saturation: float | None = None
   contrast: float | None = None
   hue: float | None = None
+  rand_augment: int | None = None
+  rand_augment_magnitude: float = 9.0
   balanced_sampling: bool = False
   accumulate_steps: int = 1  # batches an update of the weights
   seed: int = 0

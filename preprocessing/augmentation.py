@@ -6,7 +6,9 @@ import typing
 from slim_errors import UserError, unknown
 
 ROTATIONS = ('none', 'right_angles')
-_MOST = {'min_crop_area': 1, 'brightness': 1, 'saturation': 1, 'contrast': 1, 'hue': 0.5}
+MAGNITUDES = 10  # the greatest of rand_augment
+_STRENGTHS = {'min_crop_area': 1, 'brightness': 1, 'saturation': 1, 'contrast': 1, 'hue': 0.5}
+_MOST = {**_STRENGTHS, 'rand_augment': 14, 'rand_augment_magnitude': MAGNITUDES}
 
 
 class Augmentation(typing.NamedTuple):
@@ -19,6 +21,9 @@ class Augmentation(typing.NamedTuple):
     brightness: greatest shift of a value, 0 to 1, as a share of white.
     saturation, contrast: 0 to 1; factors are drawn from 1 minus it to 1 plus it.
     hue: greatest turn of the colour circle, 0 to 0.5, as a share of a whole turn.
+    rand_augment: number of operations of rand_augment; with some, a family's own brightness,
+      saturation and contrast are 0.
+    rand_augment_magnitude: theirs, 0 to MAGNITUDES.
   """
 
   horizontal_flip: bool | None = None
@@ -29,6 +34,13 @@ class Augmentation(typing.NamedTuple):
   saturation: float | None = None
   contrast: float | None = None
   hue: float | None = None
+  rand_augment: int | None = None
+  rand_augment_magnitude: float = 9.0
+
+  @property
+  def of_rand_augment(self):
+    """Number and magnitude of the operations of rand_augment."""
+    return self.rand_augment, self.rand_augment_magnitude
 
 
 def check(asked, own, family):
@@ -40,23 +52,26 @@ def check(asked, own, family):
     family: its name.
   """
   greatest_angle(asked.rotation)
-  for name in ('horizontal_flip', *_MOST):
+  for name, most in _MOST.items():
     value = getattr(asked, name)
-    if value is not None and getattr(own, name) is None:
+    if value and getattr(own, name) is None:
       raise UserError(f'--{name} does nothing in the {family} preprocessing: leave it out.')
-    if name in _MOST and value is not None and not 0 <= value <= _MOST[name]:
-      raise UserError(f'--{name}={value:g} must be from 0 to {_MOST[name]:g}.')
+    if value is not None and not 0 <= value <= most:
+      raise UserError(f'--{name}={value:g} must be from 0 to {most:g}.')
   if asked.min_crop_area == 0:
     raise UserError('--min_crop_area=0 must be above 0, up to 1.')
 
 
 def completed(asked, own):
   """Returns the Augmentation `asked` for, with a family's `own` where it is None."""
+  if asked.rand_augment:  # which changes the colours itself
+    own = own._replace(brightness=0.0, saturation=0.0, contrast=0.0)
   return Augmentation(*(b if a is None else a for a, b in zip(asked, own, strict=True)))
 
 
 def named(asked):
   """Returns the flags of an Augmentation that ask for other views than a picture itself."""
+  asked = asked._replace(rand_augment_magnitude=0)  # says nothing by itself
   return [f'--{name}' for name, value in asked._asdict().items() if value not in (None, 0, 'none')]
 
 

@@ -4,6 +4,7 @@ A picture is never resized: training cuts a random window out of it, padded by 4
 the central one; what is too small is padded with black.
 """
 
+from preprocessing import rand_augment
 from preprocessing.augmentation import Augmentation
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
@@ -12,7 +13,7 @@ from slim_compat import tf
 
 PADDING = 4
 # How strongly training views are changed when nothing else is asked for.
-OWN = Augmentation(horizontal_flip=True, brightness=63 / 255, contrast=0.8)
+OWN = Augmentation(horizontal_flip=True, brightness=63 / 255, contrast=0.8, rand_augment=0)
 
 
 def describe(use_grayscale=False):
@@ -50,6 +51,7 @@ def preprocess_for_train(
     image, [output_height, output_width, channels], draws.seed()
   )
   image = draws.mirrored(image, augmentation.horizontal_flip)
+  image = rand_augment.applied(image, *augmentation.of_rand_augment, draws)
   shift, contrast = 255 * augmentation.brightness, augmentation.contrast
   image += draws.uniform([], -shift, shift)
   image = tf.image.adjust_contrast(image, draws.uniform([], 1 - contrast, 1 + contrast))

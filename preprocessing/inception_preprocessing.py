@@ -5,7 +5,7 @@ colours; evaluation takes the central 87.5 % of each side. Both resize without k
 ratio. "Going deeper with convolutions", https://arxiv.org/abs/1409.4842, section 6.
 """
 
-from preprocessing import colours
+from preprocessing import colours, rand_augment
 from preprocessing.augmentation import Augmentation
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
@@ -21,6 +21,7 @@ OWN = Augmentation(
   saturation=0.5,
   contrast=0.0,
   hue=0.0,
+  rand_augment=0,
 )
 _SLOW_CONTRAST, _SLOW_HUE = 0.5, 0.2
 
@@ -164,6 +165,8 @@ def preprocess_for_train(
   methods = _RESIZE_METHODS[:1] if fast_mode else _RESIZE_METHODS
   image = _random_resize(image, height, width, methods, draws)
   image = draws.mirrored(image, augmentation.horizontal_flip)
+  if augmentation.rand_augment:
+    image = rand_augment.applied(255 * image, *augmentation.of_rand_augment, draws) / 255
   image = distort_color(image, fast_mode, draws, augmentation)
   if use_grayscale:
     image = to_grayscale(image)

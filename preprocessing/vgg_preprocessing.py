@@ -7,7 +7,7 @@ at random in training, in the middle in evaluation.
 
 import math
 
-from preprocessing import colours
+from preprocessing import colours, rand_augment
 from preprocessing.augmentation import Augmentation
 from preprocessing.draws import Draws
 from preprocessing.grayscale import to_grayscale
@@ -31,6 +31,7 @@ OWN = Augmentation(
   saturation=0.0,
   contrast=0.0,
   hue=0.0,
+  rand_augment=0,
 )
 
 
@@ -132,6 +133,7 @@ def preprocess_for_train(
   side = draws.uniform([], smallest, largest + 1, tf.int32)
   image = _random_window(as_picture(image), [output_height, output_width], side, draws)
   image = draws.mirrored(image, augmentation.horizontal_flip)
+  image = rand_augment.applied(image, *augmentation.of_rand_augment, draws)
   image = colours.changed(image, augmentation, draws, white=255.0)
   return _centred(image, use_grayscale)
 

@@ -98,6 +98,7 @@ def test_slots_are_of_what_is_trained_alone(optimizer, tiny_dataset, tmp_path):
     {'rotation': '30'},
     {'horizontal_flip': True},
     {'brightness': 0.5, 'preprocessing_name': 'inception'},
+    {'rand_augment': 1, 'preprocessing_name': 'cifarnet'},
   ],
   ids=lambda changed: next(iter(changed)),
 )
