@@ -15,9 +15,16 @@ import tqdm
 from google.protobuf import text_format
 
 import slim_files
-from image_classifier import checkpoints, clips, inputs, precision, restoring, run_record
+from image_classifier import (
+  checkpoints,
+  clips,
+  inputs,
+  precision,
+  restoring,
+  run_record,
+  training_net,
+)
 from nets import net_info, nets_factory
-from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -36,18 +43,11 @@ class Statistics(typing.NamedTuple):
 def estimate(
   checkpoint,
   dataset,
-  model_name,
+  options,
   *,
   num_batches=None,
-  batch_size=32,
-  preprocessing=None,
-  image_size=None,
-  labels_offset=0,
   use_moving_averages=None,
   keeps_statistics=None,
-  num_threads=None,
-  seed=0,
-  computes_in='float32',
 ):
   """Works out the batch-norm statistics that belong to the weights of a checkpoint.
 
@@ -57,19 +57,13 @@ def estimate(
   Args:
     checkpoint: its prefix.
     dataset: slim.dataset.Dataset of the split it was trained on.
-    model_name: a name of nets_factory.
-    num_batches: how many batches of training, augmented as there; None is one pass, at most 100.
-    batch_size: images a batch; best that of the training.
-    preprocessing: dict of arguments of get_preprocessing; None is the net's own.
-    image_size: pixels; None is the net's default.
-    labels_offset: what training subtracted from the labels.
+    options: options.TrainingOptions that say which net it is of, in which precision (as resolved)
+      to compute it, and what batches are, best as in the training.
+    num_batches: how many of them; None is one pass, at most 100.
     use_moving_averages: statistics for the moving averages of the weights, True or False; None when
       the checkpoint holds them, as evaluation does.
     keeps_statistics: function of a layer's scope that is true for a layer whose statistics stay
       as they are and are used; None: all are worked out.
-    num_threads: images prepared at the same time; None: one a core, at least 4.
-    seed: decides the order of the images and their augmentation.
-    computes_in: precision of the net, of precision.of_net.
 
   Returns:
     Statistics.
@@ -78,41 +72,40 @@ def estimate(
     UserError: for a checkpoint that does not fit, or without batch norms to work out.
     RunError: for a damaged record.
   """
-  num_batches = num_batches or min(_MAX_BATCHES, math.ceil(dataset.num_samples / batch_size))
-  with tf.Graph().as_default(), tf.Session(config=_session_config(computes_in)) as session:
-    tf.set_random_seed(seed)
+  num_batches = num_batches or min(
+    _MAX_BATCHES, math.ceil(dataset.num_samples / options.batch_size)
+  )
+  with tf.Graph().as_default(), tf.Session(config=_session_config(options.precision)) as session:
+    tf.set_random_seed(options.seed)
     decay = tf.placeholder(tf.float32, [])
-    network_fn = nets_factory.get_network_fn(
-      model_name,
-      dataset.num_classes - labels_offset,
-      is_training=True,
-      batch_norm_decay=decay,
-      is_frozen=keeps_statistics,
-    )
-    image_size = image_size or network_fn.default_image_size
-    net_info.check_image_size(model_name, image_size)
-    preprocessing = {'name': model_name} | (preprocessing or {})
-    images, _, _, start_images = inputs.training_batches(
-      dataset,
-      preprocessing_factory.get_preprocessing(is_training=True, **preprocessing),
-      batch_size,
-      image_size,
-      labels_offset=labels_offset,
-      num_threads=num_threads,
-      seed=seed,
-    )
-    network_fn(clips.as_input(images, model_name))
-    updates = _updates(checkpoint, model_name)
-    restored = restoring.variables_to_restore(checkpoint, model_name, use_moving_averages)
+    start_images = _build(options, dataset, decay, keeps_statistics)
+    updates = _updates(checkpoint, options.model_name)
+    restored = restoring.variables_to_restore(checkpoint, options.model_name, use_moving_averages)
     session.run([tf.global_variables_initializer(), start_images])
     tf.train.Saver(restored).restore(session, checkpoint)
     try:
       values = _plain_means(session, _updated(restored, updates), updates, decay, num_batches)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-      raise inputs.damaged_record(dataset, labels_offset) or error from None
+      raise inputs.damaged_record(dataset, options.labels_offset) or error from None
   _check_finite(values, checkpoint)
-  has_averages = restoring.has_averages(restored)
-  return Statistics(values, len(values) // 2, num_batches * batch_size, has_averages)
+  num_images, has_averages = num_batches * options.batch_size, restoring.has_averages(restored)
+  return Statistics(values, len(values) // 2, num_images, has_averages)
+
+
+def _build(options, dataset, decay, keeps_statistics):
+  """Builds the net in its training form on batches; returns the operation that starts these."""
+  network_fn = nets_factory.get_network_fn(
+    options.model_name,
+    dataset.num_classes - options.labels_offset,
+    is_training=True,
+    batch_norm_decay=decay,
+    is_frozen=keeps_statistics,
+  )
+  image_size = options.train_image_size or network_fn.default_image_size
+  net_info.check_image_size(options.model_name, image_size)
+  images, _, _, start = training_net.batches(options, dataset, image_size)
+  network_fn(clips.as_input(images, options.model_name))
+  return start
 
 
 def _session_config(computes_in):

@@ -9,7 +9,6 @@ import shutil
 from image_classifier import (
   batch_norm_statistics,
   checkpoints,
-  inputs,
   run_record,
   saving,
   training_net,
@@ -26,15 +25,14 @@ _NUM_IMAGES = 1024
 class Recalibration:
   """Makes copies of a run's checkpoints whose batch-norm statistics are worked out again."""
 
-  def __init__(self, options, dataset, record):
+  def __init__(self, options, dataset):
     """Takes what says how the run trains.
 
     Args:
       options: options.TrainingOptions, with the precision that the run computes in.
       dataset: slim.dataset.Dataset of the split to train on.
-      record: what run.json says.
     """
-    self._options, self._dataset, self._record = options, dataset, record
+    self._options, self._dataset = options, dataset
 
   @contextlib.contextmanager
   def copied(self, prefix):
@@ -66,21 +64,14 @@ class Recalibration:
     return f'Batch norm is worked out again in {os.path.join(folder, name)}.'
 
   def _statistics(self, prefix):
-    options, record = self._options, self._record
+    options = self._options
     num_images = min(_NUM_IMAGES, self._dataset.num_samples)
     return batch_norm_statistics.estimate(
       prefix,
       self._dataset,
-      options.model_name,
+      options,
       num_batches=math.ceil(num_images / options.batch_size),
-      batch_size=options.batch_size,
-      preprocessing=inputs.preprocessing_settings(options),
-      image_size=record['image_size'],
-      labels_offset=options.labels_offset,
       keeps_statistics=training_net.keeps_statistics(options),
-      num_threads=options.num_preprocessing_threads,
-      seed=options.seed,
-      computes_in=options.precision,
     )
 
 

@@ -87,6 +87,8 @@ def head_stage(options):
 
 def _train_rest(options, spent_seconds=0.0):
   """Runs the second stage, and says when it came to less than the first; returns its Result."""
+  if training_net.trainable_patterns(options) is None:  # nothing is frozen: no features
+    options = dataclasses.replace(options, cache_features='off')
   result = training.train(options, spent_seconds=spent_seconds)
   best = [
     validation.read_best(os.path.join(folder, validation.BEST_FOLDER))

@@ -147,7 +147,7 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
       seconds += cached.fill()
     if cached and evaluates:
       evaluates.use_cache(cached)
-    recalibrates = _recalibration(options, dataset, record, graph)
+    recalibrates = _recalibration(options, dataset, graph)
     if recalibrates and evaluates:
       evaluates.recalibrate(recalibrates)
     with tf.Session(config=_session_config(options)) as session:
@@ -173,14 +173,14 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
   return result
 
 
-def _recalibration(options, dataset, record, graph):
+def _recalibration(options, dataset, graph):
   """Returns the recalibration.Recalibration of a run, None where there is nothing to work out."""
   if not options.recalibrate_batch_norm:
     return None
   if not graph.update_scopes:
     print('--recalibrate_batch_norm does nothing: the run keeps all statistics of batch norm.')
     return None
-  return recalibration.Recalibration(options, dataset, record)
+  return recalibration.Recalibration(options, dataset)
 
 
 def _cached_inputs(options, dataset, record, recorded):

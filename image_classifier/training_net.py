@@ -56,7 +56,7 @@ def build(options, dataset, image_size, first_step=0, cached=None):
     channels = 1 if options.use_grayscale else 3
     images = tf.placeholder(tf.float32, [None, image_size, image_size, channels], 'images')
   else:
-    images, labels, filenames, initializer = _batches(options, dataset, image_size, first_step)
+    images, labels, filenames, initializer = batches(options, dataset, image_size, first_step)
   labels = slim.one_hot_encoding(labels, num_classes)
   if mixing.is_on(options):
     images, labels = mixing.mixed(options, images, labels)
@@ -78,6 +78,26 @@ def build(options, dataset, image_size, first_step=0, cached=None):
     *(images, labels, filenames, initializer, logits, end_points, num_classes, variables),
     *(in_step, rows),
   )
+
+
+def batches(options, dataset, image_size, first_step=0):
+  """Builds the batches of a run from a step on; returns what inputs.training_batches does."""
+  preprocessing_fn = preprocessing_factory.get_preprocessing(
+    is_training=True, **inputs.preprocessing_settings(options)
+  )
+  with tf.device('/cpu:0'):
+    return inputs.training_batches(
+      dataset,
+      preprocessing_fn,
+      options.batch_size,
+      image_size,
+      labels_offset=options.labels_offset,
+      num_readers=options.num_readers,
+      num_threads=options.num_preprocessing_threads,
+      seed=options.seed,
+      start_step=first_step * options.accumulate_steps,
+      class_counts=class_weights.counts_to_balance(options, dataset),
+    )
 
 
 def trainable_patterns(options):
@@ -107,25 +127,6 @@ def batch_norm_decay(options):
   num_batches = options.max_number_of_steps * options.accumulate_steps
   fitted = 1 - _BATCH_NORM_TIME_CONSTANTS / num_batches
   return min(_MAX_BATCH_NORM_DECAY, max(_MIN_BATCH_NORM_DECAY, fitted))
-
-
-def _batches(options, dataset, image_size, first_step):
-  preprocessing_fn = preprocessing_factory.get_preprocessing(
-    is_training=True, **inputs.preprocessing_settings(options)
-  )
-  with tf.device('/cpu:0'):
-    return inputs.training_batches(
-      dataset,
-      preprocessing_fn,
-      options.batch_size,
-      image_size,
-      labels_offset=options.labels_offset,
-      num_readers=options.num_readers,
-      num_threads=options.num_preprocessing_threads,
-      seed=options.seed,
-      start_step=first_step * options.accumulate_steps,
-      class_counts=class_weights.counts_to_balance(options, dataset),
-    )
 
 
 def _frozen_batch_norm(mode, patterns):

@@ -78,23 +78,14 @@ def main(flags):
     )
   dataset = dataset_factory.get_dataset(flags.dataset_name, flags.dataset_split_name, dataset_dir)
   evaluation.check_same_data(record, dataset, dataset_dir, dataset_factory.fingerprint(dataset_dir))
-  options = _options_of_run(record, model_name)
+  options = _options(flags, record, model_name)
   statistics = batch_norm_statistics.estimate(
     checkpoint,
     dataset,
-    model_name,
+    options,
     num_batches=flags.num_batches,
-    batch_size=flags.batch_size if command.is_given(flags, 'batch_size') else options.batch_size,
-    preprocessing={
-      'name': _value(flags, record, 'preprocessing_name') or model_name,
-      'use_grayscale': _value(flags, record, 'use_grayscale'),
-    },
-    image_size=_value(flags, record, 'train_image_size', 'image_size'),
-    labels_offset=_value(flags, record, 'labels_offset'),
     use_moving_averages={'auto': None, 'true': True, 'false': False}[flags.use_moving_averages],
     keeps_statistics=None if flags.all_layers else training_net.keeps_statistics(options),
-    num_threads=flags.num_preprocessing_threads,
-    seed=flags.seed,
   )
   written = batch_norm_statistics.write(checkpoint, statistics, flags.output_dir)
   weights = 'the moving averages of the weights' if statistics.moving_averages else 'the weights'
@@ -113,12 +104,26 @@ def _value(flags, record, name, key=None):
   return recorded
 
 
-def _options_of_run(record, model_name):
-  """Returns the TrainingOptions of a run that say how batches are and what it trained."""
+def _options(flags, record, model_name):
+  """Returns the TrainingOptions that say what the run trained, on which batches."""
   recorded = record.get('flags')
   names = ('batch_norm', 'batch_size', 'finetune', 'trainable_scopes')
-  known = [name for name in names if isinstance(recorded, dict) and name in recorded]
-  return TrainingOptions(model_name=model_name, **{name: recorded[name] for name in known})
+  known = {
+    name: recorded[name] for name in names if isinstance(recorded, dict) and name in recorded
+  }
+  if command.is_given(flags, 'batch_size'):
+    known['batch_size'] = flags.batch_size
+  return TrainingOptions(
+    model_name=model_name,
+    preprocessing_name=_value(flags, record, 'preprocessing_name'),
+    train_image_size=_value(flags, record, 'train_image_size', 'image_size'),
+    labels_offset=_value(flags, record, 'labels_offset'),
+    use_grayscale=_value(flags, record, 'use_grayscale'),
+    num_preprocessing_threads=flags.num_preprocessing_threads,
+    seed=flags.seed,
+    precision='float32',
+    **known,
+  )
 
 
 def cli():

@@ -11,6 +11,7 @@ import eval_image_classifier
 import train_image_classifier
 from datasets import dataset_factory
 from image_classifier import batch_norm_statistics, inputs
+from image_classifier.options import TrainingOptions
 from nets import net_info, nets_factory
 from nets.batch_norm import batch_norm
 from preprocessing import preprocessing_factory
@@ -87,15 +88,10 @@ def recalibrated(train_dir, tmp_path_factory):
 def test_statistics_are_plain_means_over_batches(tmp_path, tiny_dataset):
   dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
   checkpoint = write_checkpoint(tmp_path, 'colours', 3)
-  statistics = batch_norm_statistics.estimate(
-    checkpoint,
-    dataset,
-    'colours',
-    preprocessing={'name': 'lenet'},
-    num_batches=5,
-    batch_size=4,
-    seed=3,
+  options = TrainingOptions(
+    model_name='colours', preprocessing_name='lenet', precision='float32', batch_size=4, seed=3
   )
+  statistics = batch_norm_statistics.estimate(checkpoint, dataset, options, num_batches=5)
   fn = preprocessing_factory.get_preprocessing('lenet', is_training=True)
   with tf.Graph().as_default(), tf.Session() as session:
     tf.set_random_seed(3)
@@ -118,10 +114,9 @@ def test_nothing_is_left_of_the_old_statistics(tmp_path, tiny_dataset):
   folder = _write(tmp_path / 'run', tiny_dataset)
   old = batch_norm_statistics.Statistics(dict.fromkeys(_ALL, np.float32([1e6] * 3)), 0, 0, False)
   stale = batch_norm_statistics.write(f'{folder}/model.ckpt-7', old, str(tmp_path / 'stale'))
+  options = TrainingOptions(model_name='colours', preprocessing_name='lenet', precision='float32')
   new, expected = (
-    batch_norm_statistics.estimate(
-      c, dataset, 'colours', preprocessing={'name': 'lenet'}, num_batches=1
-    )
+    batch_norm_statistics.estimate(c, dataset, options, num_batches=1)
     for c in (stale, f'{folder}/model.ckpt-7')
   )
   assert all(np.array_equal(new.values[name], expected.values[name]) for name in _ALL)

@@ -300,7 +300,7 @@ def _options(train_dir, dataset_dir, checkpoint, **settings):
 @pytest.mark.parametrize(
   ('settings', 'minutes', 'epochs'),
   [
-    ({'max_minutes': 5.0, 'eval_every_steps': 7}, 5.0, 5.0),
+    ({'max_minutes': 5.0, 'eval_every_steps': 7, 'cache_features': 'on'}, 5.0, 5.0),
     ({'max_minutes': 5.0, 'cache_features': 'off'}, 2.5, None),
     ({'max_number_of_steps': 3, 'eval_every_epochs': 1.0}, None, 5.0),
   ],
@@ -311,7 +311,9 @@ def test_the_stage_of_the_head(settings, minutes, epochs, dataset_dir, checkpoin
   stages.train(options)
   (first, no_seconds), (second, seconds) = told
   assert (no_seconds, seconds) == (0.0, 12.0)
-  assert second == dataclasses.replace(options, checkpoint_path=f'{tmp_path}/head')
+  assert second == dataclasses.replace(
+    options, checkpoint_path=f'{tmp_path}/head', cache_features='off'
+  )
   assert (first.train_dir, first.recipe, first.finetune) == (f'{tmp_path}/head', 'head', 'head')
   assert (first.max_minutes, first.max_number_of_steps) == (minutes, None)
   assert first.eval_every_steps is None
