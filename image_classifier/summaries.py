@@ -107,9 +107,14 @@ def details(images, end_points, variables):
     )
   for name, tensor in end_points.items():
     merged.append(_histogram(f'activations/{name}', tensor))
-    merged.append(_scalar(f'sparsity/{name}', tf.nn.zero_fraction(tensor)))
+    merged.append(_scalar(f'sparsity/{name}', _zero_fraction(tensor)))
   merged += [_histogram(variable.op.name, variable) for variable in variables]
   return tf.summary.merge(merged)
+
+
+def _zero_fraction(tensor):
+  """As tf.nn.zero_fraction, which takes seven times as long to build, and counts beyond 2**31."""
+  return tf.reduce_mean(tf.cast(tf.equal(tensor, 0), tf.float32))
 
 
 def _scalar(tag, value):

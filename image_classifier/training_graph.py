@@ -38,7 +38,7 @@ class TrainingGraph(typing.NamedTuple):
   num_batches: typing.Any  # int64 scalar: how many batches this process has read
   is_finite: typing.Any  # bool scalar: whether every variable is a number
   scalar_summaries: typing.Any  # serialized, cheap
-  detail_summaries: typing.Any  # serialized, histograms and pictures
+  detail_summaries: typing.Any  # serialized, histograms and pictures; None without summaries
   initializer: typing.Any  # starts the inputs and what follows from the restored variables
   trained: set  # names of the variables that the optimizer changes
   update_scopes: set  # scopes of the batch norms whose statistics are updated
@@ -133,11 +133,7 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
       [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.is_floating]
     ),
     scalar_summaries=summaries.scalars(rate, losses),
-    detail_summaries=summaries.details(
-      None if cached else net.images,
-      net.end_points,
-      [v for v in net.variables if v.op.name not in part.variables],
-    ),
+    detail_summaries=_details(options, net, part, cached),
     initializer=tf.group(
       net.initializer,
       num_batches.initializer,
@@ -151,6 +147,13 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
     slowest_decay=max(map(_moving_average_decay, statistics), default=None),
     described=described,
   )
+
+
+def _details(options, net, part, cached):
+  if not options.save_summaries_secs:
+    return None
+  variables = [v for v in net.variables if v.op.name not in part.variables]
+  return summaries.details(None if cached else net.images, net.end_points, variables)
 
 
 def _batch_counter(of_batch):
