@@ -196,6 +196,8 @@ def test_a_short_run_has_its_first_and_last_scalars(seconds, scalars, tiny_datas
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=5, save_summaries_secs=seconds)
   training.train(options)
   assert _tags(tmp_path).get('total_loss') == scalars
+  graph = (tmp_path / 'graph.pbtxt').read_text(encoding='utf-8')
+  assert ('"HistogramSummary"' in graph) == bool(seconds)  # which take long to build
 
 
 def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
