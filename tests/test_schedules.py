@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from image_classifier import schedules
+from image_classifier import run_length, schedules
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
 from slim_errors import UserError
@@ -17,9 +17,11 @@ def _rate(step, elapsed=None, **settings):
   options = TrainingOptions(**settings)
   with tf.Graph().as_default(), tf.Session() as session:
     global_step = tf.get_variable('step', initializer=tf.constant(step, tf.int64))
+    times = None
     if elapsed is not None:
       elapsed = tf.get_variable('elapsed', initializer=tf.constant(elapsed, tf.float64))
-    rate = schedules.learning_rate(options, _IMAGES, global_step, elapsed)
+      times = run_length.Times(elapsed, earlier=tf.constant(0.0, tf.float64))
+    rate = schedules.learning_rate(options, _IMAGES, global_step, times)
     session.run(tf.global_variables_initializer())
     return session.run(rate)
 
