@@ -1,5 +1,6 @@
 """What several test modules use: the shared folder, a small image folder and its records."""
 
+import functools
 import pathlib
 import sys
 
@@ -21,6 +22,19 @@ def shared():
   if not folder.is_dir():
     pytest.skip(f'{folder} with the real images and checkpoints is not on this machine')
   return folder
+
+
+@pytest.fixture(scope='module')
+def short_mobilenet():
+  """Cuts mobilenet_v1_025 short after two of thirteen pairs of layers, so that it builds fast."""
+  from nets import mobilenet_v1, net_info
+
+  base = functools.partial(mobilenet_v1.mobilenet_v1_base, final_endpoint='Conv2d_2_pointwise')
+  info = net_info.NET_INFO['mobilenet_v1_025']
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(mobilenet_v1, 'mobilenet_v1_base', base)
+    patch.setitem(net_info.NET_INFO, 'mobilenet_v1_025', info._replace(blocks=info.blocks[:5]))
+    yield
 
 
 @pytest.fixture(scope='session')

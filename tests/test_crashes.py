@@ -56,16 +56,22 @@ def _driver(folder, shim):
     driver.close()
 
 
+def _compiler():
+  return shutil.which('cc') or shutil.which('gcc') or shutil.which('clang')
+
+
 @pytest.fixture(scope='module')
 def python_driver(tmp_path_factory):
-  """Counts the file operations of Python."""
+  """Counts the file operations of Python, where nothing counts those of libc, which these are."""
+  if _compiler():
+    pytest.skip('the file operations of Python are among those of libc, which are counted')
   yield from _driver(tmp_path_factory.mktemp('python driver'), None)
 
 
 @pytest.fixture(scope='module')
 def driver(tmp_path_factory):
   """Counts the file operations of Python and TensorFlow, by a library before libc."""
-  compiler = shutil.which('cc') or shutil.which('gcc') or shutil.which('clang')
+  compiler = _compiler()
   if not compiler:
     pytest.skip('there is no C compiler to count the file operations of TensorFlow with')
   folder = tmp_path_factory.mktemp('driver')
@@ -213,7 +219,7 @@ def _kill_and_compare(driver, dataset, tmp_path, chains, **settings):
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(driver, tiny_dataset, tmp_path):
-  chains = [[(True, 0.5)], [(False, 0.6), (True, 0.1), (False, 0.4)]]
+  chains = [[(True, 0.5), (False, 0.4), (True, 0.1)]]
   settings = {'optimizer': 'momentum', 'moving_average_decay': 0.9}
   assert _kill_and_compare(driver, tiny_dataset, tmp_path, chains, **settings) > 0
 
@@ -242,7 +248,7 @@ def test_random_moments(settings, driver, tiny_dataset, tmp_path):
   rng = random.Random(str(settings))
   chains = [
     [(rng.random() < 0.5 or kill == 0, rng.random()) for kill in range(length)]
-    for length in ((3, 2, 1) if settings.items() >= _EVERYTHING.items() else (3,))
+    for length in ((3, 2) if settings.items() >= _EVERYTHING.items() else (1,))
   ]
   hits = _kill_and_compare(driver, tiny_dataset, tmp_path, chains, **settings)
   assert hits >= len(chains)

@@ -112,7 +112,13 @@ def test_preprocessing_draws_by_its_seed_alone(name):
 
 
 @pytest.mark.parametrize(('keep_prob', 'is_random'), [(None, True), (1.0, False), (0.3, True)])
-@pytest.mark.parametrize('name', ['lenet', 'cifarnet', 'mobilenet_v1_025', 'mobilenet_v2_035'])
+@pytest.mark.parametrize(
+  'name',
+  [
+    *('lenet', 'cifarnet', 'mobilenet_v1_025'),
+    pytest.param('mobilenet_v2_035', marks=pytest.mark.slow),
+  ],
+)
 def test_what_every_dropout_of_a_net_keeps(name, keep_prob, is_random):
   with tf.Graph().as_default(), tf.Session() as session:
     tf.set_random_seed(0)

@@ -34,7 +34,10 @@ _CUTS = [
   ('mobilenet_v2_035', 32, ('MobilenetV2/expanded_conv_16/', 'MobilenetV2/Logits/'), None),
   ('mobilenet_v3_small', 32, ('MobilenetV3/expanded_conv_9/', 'MobilenetV3/Logits/'), None),
   ('inception_v1', 32, ('InceptionV1/Mixed_5b/', 'InceptionV1/Logits/'), None),
-  ('resnet_v2_50', 32, ('resnet_v2_50/block4/', 'resnet_v2_50/logits/'), None),
+  pytest.param(
+    *('resnet_v2_50', 32, ('resnet_v2_50/block4/', 'resnet_v2_50/logits/'), None),
+    marks=pytest.mark.slow,
+  ),
 ]
 
 

@@ -176,14 +176,14 @@ def test_data_format_orders_the_axes():
 
 @pytest.mark.parametrize('settings', [{'use_aux_head': 0}, {'num_reduction_layers': 1}])
 def test_auxiliary_head_can_be_left_out(settings):
-  _, end_points = build_cifar(**settings)
+  _, end_points = build_cifar(num_cells=2, **settings)
   assert 'AuxLogits' not in end_points
   assert not [v for v in tf.global_variables() if v.op.name.startswith('aux')]
 
 
 @pytest.mark.parametrize('num_classes', [0, None])
 def test_without_classes_it_gives_features(num_classes):
-  features, end_points = build_cifar(num_classes)
+  features, end_points = build_cifar(num_classes, num_cells=2)
   assert features.op.name == 'final_layer/Mean'
   assert features.shape.as_list() == [2, 192]
   assert not {'Logits', 'AuxLogits', 'Predictions'} & set(end_points)
@@ -191,7 +191,7 @@ def test_without_classes_it_gives_features(num_classes):
 
 @pytest.mark.parametrize('bounded, activation', [(True, 'Relu6'), (False, 'Relu')])
 def test_activations_are_all_bounded_or_none(graph, bounded, activation):
-  build_cifar(use_bounded_activation=bounded)
+  build_cifar(num_cells=2, use_bounded_activation=bounded)
   types = {op.type for op in graph.get_operations()}
   assert {t for t in types if t.startswith('Relu')} == {activation}
   assert ('Minimum' in types) == bounded  # of clip_by_value
@@ -202,7 +202,7 @@ def test_activations_are_all_bounded_or_none(graph, bounded, activation):
 )
 def test_paths_are_dropped_in_training(is_training, current_step, reads_global_step, graph):
   _, end_points = build_cifar(
-    is_training=is_training, current_step=current_step, drop_path_keep_prob=0.6
+    is_training=is_training, current_step=current_step, num_cells=2, drop_path_keep_prob=0.6
   )
   assert any(op.type == 'Floor' for op in graph.get_operations()) == is_training
   assert ('AuxLogits' in end_points) == is_training
@@ -227,7 +227,9 @@ def test_how_many_paths_the_last_cell_drops(settings, step, kept, monkeypatch):
     return net
 
   monkeypatch.setattr(nasnet_utils, 'drop_path', drop_path)
-  config = small(nasnet.cifar_config(), drop_path_keep_prob=0.6)
+  config = small(
+    nasnet.cifar_config(), num_cells=1, num_reduction_layers=0, drop_path_keep_prob=0.6
+  )
   network_fn = nets_factory.get_network_fn('nasnet_cifar', 3, is_training=True, **settings)
   network_fn(tf.zeros([2, 32, 32, 3]), config=config, current_step=tf.constant(step))
   if kept is None:
@@ -262,13 +264,13 @@ def test_it_can_end_at_any_end_point(family, last, names):
 
 def test_an_unknown_end_point_is_refused():
   with pytest.raises(ValueError, match="No end point 'Cell_9'; there are Stem, Cell_0"):
-    build_mobile(pnasnet, is_training=False, final_endpoint='Cell_9')
+    build_mobile(pnasnet, is_training=False, final_endpoint='Cell_9', settings={'num_cells': 1})
 
 
 @pytest.mark.parametrize('family', [nasnet, pnasnet])
 def test_batches_of_any_size_are_classified(family):
   images = tf.placeholder(tf.float32, [None, 64, 64, 3])
-  logits, end_points = build_mobile(family, images, is_training=False)
+  logits, end_points = build_mobile(family, images, {'num_cells': 1}, is_training=False)
   assert logits.shape.as_list() == [None, NUM_CLASSES]
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
@@ -297,7 +299,7 @@ def test_what_a_cell_reads_beside_its_input_can_skip_a_reduction(family, skips, 
 def test_variables_reside_where_they_were_built():
   for scope, device in (('on_cpu', '/device:CPU:0'), ('on_gpu', '/device:GPU:0')):
     with tf.variable_scope(scope), tf.device(device):
-      build_mobile(nasnet, final_endpoint='Cell_0')
+      build_mobile(nasnet, final_endpoint='Stem')
     variables = tf.get_collection(tf.GraphKeys.GLOBAL_VARIABLES, scope=scope)
     assert {v.device for v in variables} == {device}
 

@@ -37,18 +37,24 @@ DEEP = {f'resnet_v{v}_{depth}' for v in (1, 2) for depth in (101, 152, 200)} | {
   'pnasnet_large',
   'pnasnet_mobile',
 }
-LIKE_ANOTHER = {f'mobilenet_v{name}' for name in ('1', '1_075', '1_050', '2', '2_140')} | {
-  'inception_v2',
+# The same code as a shallower one.
+DEEPEST = {f'resnet_v{v}_{depth}' for v in (1, 2) for depth in (152, 200)} | {
+  'nasnet_large',
+  'pnasnet_large',
+}
+# Widths of a net that is tested anyway.
+WIDTHS = {f'mobilenet_v{name}' for name in ('1', '1_075', '1_050', '2', '2_140')} | {
   'mobilenet_edgetpu_075',
   'mobilenet_v3_large',
-  'resnet_v1_50',
 }
-HEAVY = DEEP | {'alexnet_v2', 'i3d', 'overfeat', 's3dg', 'vgg_a', 'vgg_16', 'vgg_19'}
+HARD = DEEP | WIDTHS
+LIKE_ANOTHER = WIDTHS | {'inception_v2', 'resnet_v1_50'}
+HEAVY = HARD | {'alexnet_v2', 'i3d', 'overfeat', 's3dg', 'vgg_a', 'vgg_16', 'vgg_19'}
 
 
 def slow(names, heavy, mark=pytest.mark.slow):
   """Marks the heavy ones among the names, as slow or as the zoo's."""
-  return [pytest.param(n, marks=mark) if n in heavy else n for n in names]
+  return [pytest.param(n, marks=mark) if n in heavy else n for n in sorted(names)]
 
 
 def build(name, size=None, batch=2, num_classes=NUM_CLASSES, arguments=None, **options):
@@ -126,7 +132,9 @@ def test_unknown_name_names_the_nearest(look_up):
     look_up('inception_v33')
 
 
-@of_networks('training_form', slow(NETS, DEEP))
+@of_networks(
+  'training_form', [*slow(set(NETS) - DEEPEST, HARD), *slow(DEEPEST, DEEPEST, pytest.mark.zoo)]
+)
 class TestTrainingForm:
   def test_equals_the_facts(self, training_form, facts_of):
     facts, form = facts_of(training_form.name), training_form
@@ -161,7 +169,7 @@ class TestTrainingForm:
     assert [p for p in training_form.end_points if p.lower().startswith('aux')] == [aux] * bool(aux)
 
 
-@of_networks('inference_form', slow(NETS, DEEP))
+@of_networks('inference_form', slow(NETS, HARD))
 class TestInferenceForm:
   def test_nodes_are_where_net_info_says(self, inference_form):
     info, form = net_info.net_info(inference_form.name), inference_form
@@ -194,7 +202,13 @@ class TestInferenceForm:
     ]
 
 
-@of_networks('inference_form', slow(NETS, HEAVY))
+@of_networks(
+  'inference_form',
+  [
+    *slow(set(NETS) - DEEPEST - {'vgg_16', 'vgg_19'}, HEAVY),
+    *slow(DEEPEST | {'vgg_16', 'vgg_19'}, HEAVY, pytest.mark.zoo),
+  ],
+)
 def test_numbers_equal_the_facts(inference_form, facts_of, manifest):
   facts, form = facts_of(inference_form.name), inference_form
   with tf.Session(graph=form.graph) as session:
@@ -216,8 +230,8 @@ def test_numbers_equal_the_facts(inference_form, facts_of, manifest):
 @pytest.mark.parametrize(
   'name',
   [
-    *slow(sorted(set(NETS) - DEEP), LIKE_ANOTHER | {'inception_v3'}),
-    *slow(sorted(DEEP), DEEP, pytest.mark.zoo),
+    *slow(set(NETS) - DEEP, LIKE_ANOTHER | {'inception_v3'}),
+    *slow(DEEP, DEEP, pytest.mark.zoo),
   ],
 )
 def test_builds_at_its_smallest_size_and_not_below(name):
@@ -229,7 +243,14 @@ def test_builds_at_its_smallest_size_and_not_below(name):
       build(name, size - 1, is_training=True)
 
 
-@pytest.mark.parametrize('name', sorted(DEEP))
+# One of each kind; the slow tests compare the variables of all.
+@pytest.mark.parametrize(
+  'name',
+  [
+    *('inception_resnet_v2', 'inception_v4', 'nasnet_mobile', 'pnasnet_mobile'),
+    *('mobilenet_edgetpu', 'mobilenet_v3_large_minimalistic', 'mobilenet_v3_small_minimalistic'),
+  ],
+)
 def test_a_deep_network_has_its_variables_at_its_smallest_size(name, facts_of):
   with tf.Graph().as_default():
     net = build(name, net_info.net_info(name).min_image_size)

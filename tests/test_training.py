@@ -303,7 +303,7 @@ def _changed(before, after):
 
 
 @pytest.fixture(scope='module')
-def mobilenet_checkpoint(tiny_dataset, tmp_path_factory):
+def mobilenet_checkpoint(short_mobilenet, tiny_dataset, tmp_path_factory):
   """A checkpoint of mobilenet_v1_025 to start from."""
   folder = tmp_path_factory.mktemp('mobilenet')
   options = _options(tiny_dataset, folder, model_name='mobilenet_v1_025', train_image_size=32)
@@ -426,13 +426,13 @@ def test_statistics_that_cannot_settle_are_warned_of(
 
 
 def test_the_table_of_the_start(mobilenet_checkpoint, tiny_dataset, tmp_path, capsys):
-  how = ['--finetune=from:Conv2d_13_depthwise', '--checkpoint_exclude_scopes=MobilenetV1/Logits']
+  how = ['--finetune=from:Conv2d_2_depthwise', '--checkpoint_exclude_scopes=MobilenetV1/Logits']
   assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *how) == 0
   rows = [line.split() for line in capsys.readouterr().out.splitlines()]
   fates = {row[0]: row[-3:] for row in rows if row and row[0].startswith('MobilenetV1/')}
   assert fates == {
     'MobilenetV1/Conv2d_0': ['restored', 'frozen', 'stored'],
-    'MobilenetV1/Conv2d_13_depthwise': ['restored', 'trained', 'updated'],
+    'MobilenetV1/Conv2d_2_depthwise': ['restored', 'trained', 'updated'],
     'MobilenetV1/Logits': ['new', 'trained', '-'],
   }
 
@@ -528,20 +528,19 @@ def test_missing_variables(lenet_run, tiny_dataset, tmp_path, capsys):
 
 
 def test_settings_change_the_first_loss(tiny_dataset, tmp_path):
+  small = {'train_image_size': 12, 'max_number_of_steps': 1, 'save_summaries_secs': 0}
   settings = [
     {},
     {'label_smoothing': 0.5},
     {'weight_decay': 0.1},
     {'use_grayscale': True},
-    {'train_image_size': 40},
+    {'train_image_size': 16},
     {'preprocessing_name': 'inception'},
     {'batch_size': 7},
     {'seed': 1},
   ]
   usual, *others = (
-    training.train(
-      _options(tiny_dataset, tmp_path / str(i), max_number_of_steps=1, save_summaries_secs=0, **s)
-    ).loss
+    training.train(_options(tiny_dataset, tmp_path / str(i), **{**small, **s})).loss
     for i, s in enumerate(settings)
   )
   assert all(abs(loss - usual) > 1e-4 for loss in others), others
@@ -682,7 +681,7 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path, capsy
   assert not (tmp_path / 'model.ckpt-1.index').exists()
 
 
-def test_statistics_that_are_not_finite_are_not_saved(tiny_dataset, tmp_path):
+def test_statistics_that_are_not_finite_are_not_saved(short_mobilenet, tiny_dataset, tmp_path):
   dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
   options = _options(
     tiny_dataset, tmp_path, model_name='mobilenet_v1_025', moving_average_decay=0.9

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from image_classifier import optimization, training
+from datasets import dataset_factory
+from image_classifier import optimization, training, training_graph, training_net
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
 
@@ -14,10 +15,13 @@ _SMALL = {'model_name': 'lenet', 'train_image_size': 12, 'batch_size': 5}
 _BATCH_NORM = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'batch_size': 4}
 
 
-def _train(dataset_dir, train_dir, **settings):
+def _options(dataset_dir, train_dir, **settings):
   settings = {**_SMALL, 'max_number_of_steps': 3, 'save_summaries_secs': 0, **settings}
-  options = TrainingOptions(train_dir=str(train_dir), dataset_dir=str(dataset_dir), **settings)
-  return training.train(options)
+  return TrainingOptions(train_dir=str(train_dir), dataset_dir=str(dataset_dir), **settings)
+
+
+def _train(dataset_dir, train_dir, **settings):
+  return training.train(_options(dataset_dir, train_dir, **settings))
 
 
 def _values(train_dir):
@@ -65,7 +69,9 @@ _PARTS = {
 
 
 @pytest.mark.parametrize('accumulate_steps', [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_an_interrupted_run_with_all_parts_ends_the_same(accumulate_steps, tiny_dataset, tmp_path):
+def test_an_interrupted_run_with_all_parts_ends_the_same(
+  accumulate_steps, short_mobilenet, tiny_dataset, tmp_path
+):
   settings = {**_BATCH_NORM, **_PARTS, 'accumulate_steps': accumulate_steps}
   _train(tiny_dataset, tmp_path / 'whole', max_number_of_steps=3, **settings)
   for steps in (1, 3):
@@ -78,9 +84,14 @@ def test_an_interrupted_run_with_all_parts_ends_the_same(accumulate_steps, tiny_
 @pytest.mark.parametrize('optimizer', optimization.OPTIMIZERS)
 def test_slots_are_of_what_is_trained_alone(optimizer, tiny_dataset, tmp_path):
   settings = {'optimizer': optimizer, 'trainable_scopes': 'LeNet/fc3,LeNet/fc4'}
-  _train(tiny_dataset, tmp_path, max_number_of_steps=1, layer_decay=0.5, **settings)
+  options = _options(tiny_dataset, tmp_path, layer_decay=0.5, **settings)
+  dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+  with tf.Graph().as_default():
+    training_graph.build(options, dataset, training_net.build(options, dataset, 12))
+    names = [variable.op.name for variable in tf.global_variables()]
+  assert any(name.startswith('LeNet/fc3/weights/') for name in names) == (optimizer != 'sgd')
   net = ('LeNet/conv1', 'LeNet/conv2')
-  frozen = {name for name in _values(tmp_path) if name.startswith(net)}
+  frozen = {name for name in names if name.startswith(net)}
   assert frozen == {f'{scope}/{kind}' for scope in net for kind in ('weights', 'biases')}
 
 

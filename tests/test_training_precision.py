@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from image_classifier import loss_scaling, precision, training
+from image_classifier import loss_scaling, precision, training, training_graph
 from image_classifier.options import TrainingOptions
+from nets.dropout import BATCH_NUMBER
 from slim_compat import tf
 
 _MODEL = 'mobilenet_v1_025'
@@ -26,7 +27,10 @@ def _values(prefix):
   return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-@pytest.mark.parametrize('how', [{'model_name': 'lenet'}, {'finetune': 'from:Conv2d_13_depthwise'}])
+pytestmark = pytest.mark.usefixtures('short_mobilenet')
+
+
+@pytest.mark.parametrize('how', [{'model_name': 'lenet'}, {'finetune': 'from:Conv2d_2_depthwise'}])
 def test_an_interrupted_run_in_bfloat16_ends_in_the_same_bits(how, tiny_dataset, tmp_path):
   start = tmp_path / 'start'
   _train(tiny_dataset, start, max_number_of_steps=1, model_name=how.get('model_name', _MODEL))
@@ -80,6 +84,42 @@ def test_float16_skips_steps_until_the_gradients_fit(tiny_dataset, tmp_path, mon
   end = _values(tmp_path / 'model.ckpt-20')
   assert not np.array_equal(start[weights], end[weights])
   assert end['current_loss_scale'] < skipped['current_loss_scale'] and end['good_steps'] > 0
+
+
+def _let_a_batch_overflow(batch, monkeypatch):
+  """Makes gradients of a batch, by its number in the run, too large once the loss is scaled."""
+  classification_loss = training_graph._classification_loss
+
+  @tf.custom_gradient
+  def spoilt(loss):
+    (number,) = tf.get_collection(BATCH_NUMBER)
+    factor = tf.where(tf.equal(number, batch), 1e38, 1.0)
+    return tf.identity(loss), lambda gradient: gradient * factor
+
+  monkeypatch.setattr(
+    training_graph, '_classification_loss', lambda *args: spoilt(classification_loss(*args))
+  )
+
+
+def test_float16_with_several_batches_a_step(tiny_dataset, tmp_path, monkeypatch):
+  settings = {'model_name': 'lenet', 'train_image_size': 12, 'optimizer': 'sgd'}
+  settings |= {'accumulate_steps': 2, 'max_number_of_steps': 3, 'save_interval_secs': 1e-9}
+  _train(tiny_dataset, tmp_path / 'plain', 'float32', **settings)
+  monkeypatch.setattr(precision, 'resolve', lambda name: 'float16' if name == 'auto' else name)
+  _train(tiny_dataset, tmp_path / 'scaled', 'auto', **settings)
+  plain, scaled = (_values(tmp_path / name / 'model.ckpt-3') for name in ('plain', 'scaled'))
+  # A scale of 2 ** 15 changes exponents only.
+  assert [name for name in plain if not np.array_equal(plain[name], scaled[name])] == []
+  assert (scaled['current_loss_scale'], scaled['good_steps']) == (2**15, 3)
+
+  _let_a_batch_overflow(2, monkeypatch)  # the first of the second step
+  _train(tiny_dataset, tmp_path / 'spoilt', 'auto', **settings)
+  before, skipped, after = (_values(tmp_path / f'spoilt/model.ckpt-{i}') for i in (1, 2, 3))
+  weights = [name for name in before if name.startswith('LeNet/')]
+  assert all(np.array_equal(before[name], skipped[name]) for name in weights)
+  assert (skipped['current_loss_scale'], skipped['good_steps']) == (2**14, 0)
+  assert not any(np.array_equal(skipped[name], after[name]) for name in weights)
+  assert all(np.isfinite(after[name]).all() for name in weights)
 
 
 def test_float16_is_for_a_gpu_that_is_used(monkeypatch):

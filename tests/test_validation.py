@@ -56,14 +56,16 @@ def _evaluations(train_dir):
 
 @pytest.fixture
 def scripted(monkeypatch):
-  """Makes evaluation find the accuracies of a list, of 100 images of two classes, one by one."""
+  """Makes evaluation find accuracies, of 100 images of two classes: by step, or one by one."""
 
-  def script(accuracies, losses=None):
+  def script(accuracies):
     steps, figures = [], iter(accuracies)
 
     def predict(prefix, *arguments, **settings):
-      steps.append(checkpoints.step_of(prefix))
-      correct = round(100 * next(figures))
+      step = checkpoints.step_of(prefix)
+      steps.append(step)
+      accuracy = accuracies[step] if isinstance(accuracies, dict) else next(figures)
+      correct = round(100 * accuracy)
       logits = np.zeros([100, 3], np.float32)
       logits[np.arange(100), (np.arange(100) >= correct).astype(int)] = 1
       facts = {'moving_averages': False, 'precision': 'float32'}
@@ -212,8 +214,9 @@ def test_a_resumed_run_counts_on(tiny_dataset, tmp_path, scripted, monkeypatch):
   assert checkpoints.resolve(str(tmp_path / 'best')).endswith('model.ckpt-2')
 
 
-def test_what_a_dead_process_did_not_evaluate(tiny_dataset, tmp_path, monkeypatch):
-  options = _options(tiny_dataset, tmp_path / 'a', eval_every_steps=2)
+def test_what_a_dead_process_did_not_evaluate(tiny_dataset, tmp_path, scripted, monkeypatch):
+  scripted({2: 0.3, 4: 0.5})
+  options = _options(tiny_dataset, tmp_path / 'a', eval_every_steps=2, max_number_of_steps=4)
   training.train(options)
   for call in ('_keep', '_write_csv'):
     folder = tmp_path / call
