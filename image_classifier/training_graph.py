@@ -67,7 +67,6 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
   Raises:
     cached_inputs.NotCached: the features had better not be cached.
   """
-  global_step = tf.train.get_global_step()
   trained, left_out = _what_is_trained(options, net)
   statistics = _statistics(options, left_out)
   changing = {v.op.name for v in trained} | {update.inputs[0].op.name for update in statistics}
@@ -78,7 +77,68 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
   total_loss = tf.add(classification_loss, regularization_loss, name='total_loss')
 
   times = run_length.times() if options.max_minutes else None
-  rate = schedules.learning_rate(options, dataset.num_samples, global_step, times)
+  rate = schedules.learning_rate(options, dataset.num_samples, tf.train.get_global_step(), times)
+  update = _update(options, net, total_loss, rate, trained, statistics, changing)
+
+  losses = {
+    'total_loss': update.loss,
+    'Losses/clone_loss': classification_loss,
+    # Under the tags of an evaluation, which TensorBoard draws into the same charts.
+    'loss': classification_loss,
+    'accuracy': _accuracy(net),
+    'Losses/regularization_loss': regularization_loss,
+  }
+  return TrainingGraph(
+    train_op=update.train_op,
+    gradient_norm=update.gradient_norm,
+    filenames=net.filenames,
+    loss_scale=update.loss_scale,
+    float32_ops=_float32_ops(net, options, left_out),
+    learning_rate=rate,
+    times=times,
+    add_batch=update.add_batch,
+    num_batches=update.num_batches,
+    is_finite=tf.reduce_all(
+      [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.is_floating]
+    ),
+    scalar_summaries=summaries.scalars(rate, losses),
+    detail_summaries=_details(options, net, part, cached),
+    initializer=tf.group(net.initializer, start_regularization, update.initializer),
+    trained={v.op.name for v in trained},
+    update_scopes={update.inputs[0].op.name.rsplit('/', 1)[0] for update in statistics},
+    left_out=left_out,
+    slowest_decay=max(map(_moving_average_decay, statistics), default=None),
+    described=described,
+  )
+
+
+class _Update(typing.NamedTuple):
+  """How a step changes the weights; the fields that TrainingGraph has are those."""
+
+  train_op: typing.Any
+  loss: typing.Any  # float32 scalar, over all batches of the step
+  gradient_norm: typing.Any
+  loss_scale: typing.Any
+  add_batch: typing.Any
+  num_batches: typing.Any
+  initializer: typing.Any  # operation, to be run once the variables are restored
+
+
+def _update(options, net, total_loss, rate, trained, statistics, changing):
+  """Builds the update of the weights from the loss of a batch.
+
+  Args:
+    options, net: as those of `build`.
+    total_loss: float32 scalar.
+    rate: float32 scalar, the learning rate.
+    trained: list of the variables that the optimizer changes.
+    statistics: operations that every batch comes with.
+    changing: names of all variables that do not stay what they are.
+
+  Returns:
+    _Update.
+  """
+  global_step = tf.train.get_global_step()
   optimizers = optimization.optimizers(options, rate, trained)
   loss_scale = loss_scaling.new(options.precision)
   gradients = loss_scaling.gradients(
@@ -110,42 +170,18 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
   )
   with tf.control_dependencies(updates):
     train_op = tf.identity(total_loss, name='train_op')
-
-  losses = {
-    'total_loss': total_loss,
-    'Losses/clone_loss': classification_loss,
-    # Under the tags of an evaluation, which TensorBoard draws into the same charts.
-    'loss': classification_loss,
-    'accuracy': _accuracy(net),
-    'Losses/regularization_loss': regularization_loss,
-  }
-  return TrainingGraph(
+  return _Update(
     train_op=train_op,
+    loss=total_loss,
     gradient_norm=gradient_norm,
-    filenames=net.filenames,
     loss_scale=None if loss_scale is None else loss_scale(),
-    float32_ops=_float32_ops(net, options, left_out),
-    learning_rate=rate,
-    times=times,
     add_batch=step and step.add,
     num_batches=num_batches,
-    is_finite=tf.reduce_all(
-      [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.is_floating]
-    ),
-    scalar_summaries=summaries.scalars(rate, losses),
-    detail_summaries=_details(options, net, part, cached),
     initializer=tf.group(
-      net.initializer,
       num_batches.initializer,
-      start_regularization,
       start_averages,
       *(variable.initializer for variable in (step.sums if step else ())),
     ),
-    trained={v.op.name for v in trained},
-    update_scopes={update.inputs[0].op.name.rsplit('/', 1)[0] for update in statistics},
-    left_out=left_out,
-    slowest_decay=max(map(_moving_average_decay, statistics), default=None),
-    described=described,
   )
 
 
