@@ -1,6 +1,7 @@
 """What several test modules use: the shared folder, a small image folder and its records."""
 
 import functools
+import gc
 import pathlib
 import sys
 
@@ -13,6 +14,11 @@ sys.path.insert(0, str(REPO))
 
 TINY_CLASSES = ('forest', 'sea ice', '城市')
 _TINY_SIZES = {'train': 10, 'validation': 5}  # images a class
+
+
+def pytest_collection_finish():
+  """Keeps what the imports have made out of the garbage collector's passes, which it makes long."""
+  gc.freeze()
 
 
 @pytest.fixture(scope='session')

@@ -47,9 +47,9 @@ WIDTHS = {f'mobilenet_v{name}' for name in ('1', '1_075', '1_050', '2', '2_140')
   'mobilenet_edgetpu_075',
   'mobilenet_v3_large',
 }
-HARD = DEEP | WIDTHS
 LIKE_ANOTHER = WIDTHS | {'inception_v2', 'resnet_v1_50'}
-HEAVY = HARD | {'alexnet_v2', 'i3d', 'overfeat', 's3dg', 'vgg_a', 'vgg_16', 'vgg_19'}
+HARD = DEEP | LIKE_ANOTHER | {'i3d', 's3dg'}
+HEAVY = HARD | {'alexnet_v2', 'overfeat', 'vgg_a', 'vgg_16', 'vgg_19'}
 
 
 def slow(names, heavy, mark=pytest.mark.slow):
