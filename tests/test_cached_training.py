@@ -130,14 +130,16 @@ def test_it_goes_on_without_the_cache(run, dataset_dir, checkpoint, tmp_path, ca
 
 
 def test_a_stopped_run_goes_on_with_the_cache(dataset_dir, checkpoint, tmp_path, capsys):
+  changes = ['--rotation=20', '--rand_augment=1', '--contrast=0.3', '--nohorizontal_flip']
   views = [_HEAD, '--cache_features=on', '--cached_views=3', '--preprocessing_name=inception']
+  views += changes
   cache = f'--cache_dir={tmp_path}/缓存'
   assert _train(tmp_path / 'whole', dataset_dir, checkpoint, *views, cache, steps=9) == 0
   assert _train(tmp_path / 'parts', dataset_dir, checkpoint, *views, cache, steps=5) == 0
   shutil.copytree(tmp_path / 'parts', tmp_path / 'again')
   for folder, missing in (('parts', 0), ('again', 90)):
     capsys.readouterr()
-    assert _train(tmp_path / folder, dataset_dir, None, _HEAD, cache, steps=9) == 0
+    assert _train(tmp_path / folder, dataset_dir, None, _HEAD, *changes, cache, steps=9) == 0
     said = capsys.readouterr().out
     assert 'Training from cached features of 3 random views of every image' in said
     assert f'90 of 4,132 bytes, 0.4 MB in {tmp_path}/缓存/' in said
