@@ -13,6 +13,7 @@ import sys
 from image_classifier import command, recipes, run_record
 from image_classifier.options import TrainingOptions
 from nets import net_info
+from preprocessing import augmentation
 
 FLAGS = command.new_flags()
 DEFAULTS = TrainingOptions()
@@ -439,6 +440,7 @@ def checked_options(flags):
   options = resolved_options(flags)
   command.check_dataset_dir(options.dataset_dir)
   net_info.check_image_size(options.model_name, options.train_image_size)
+  augmentation.check_values(augmentation.of(options))
   recipes.check(options)
   return options
 

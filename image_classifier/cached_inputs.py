@@ -75,7 +75,7 @@ def _reason_against(options, dataset, patterns, has_checkpoint, views):
     return '--batch_norm=update changes the statistics of the frozen scopes'
   if not has_checkpoint:
     return 'the frozen scopes have no weights; name some with --checkpoint_path'
-  random_ones = augmentation.named(inputs.augmentation_of(options))
+  random_ones = augmentation.named(augmentation.of(options))
   if views == 1 and random_ones:
     return f'random views need several --cached_views, for {", ".join(random_ones)}'
   if mixing.is_on(options):

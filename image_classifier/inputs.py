@@ -3,8 +3,7 @@
 import os
 
 from image_classifier import balancing
-from preprocessing import preprocessing_factory
-from preprocessing.augmentation import Augmentation
+from preprocessing import augmentation, preprocessing_factory
 from slim_compat import tf
 from slim_errors import RunError, UserError
 
@@ -20,13 +19,8 @@ def preprocessing_settings(options):
   return {
     'name': options.preprocessing_name or options.model_name,
     'use_grayscale': options.use_grayscale,
-    **augmentation_of(options)._asdict(),
+    **augmentation.of(options)._asdict(),
   }
-
-
-def augmentation_of(options):
-  """Returns the Augmentation that options.TrainingOptions ask for."""
-  return Augmentation(*(getattr(options, name) for name in Augmentation._fields))
 
 
 def check(options):

@@ -43,19 +43,30 @@ class Augmentation(typing.NamedTuple):
     return self.rand_augment, self.rand_augment_magnitude
 
 
+def of(options):
+  """Returns the Augmentation of an object that has its fields, such as options.TrainingOptions."""
+  return Augmentation(*(getattr(options, name) for name in Augmentation._fields))
+
+
 def check(asked, own, family):
-  """Raises UserError for what cannot be done.
+  """Raises UserError for what cannot be done by any family, or not by this one.
 
   Args:
     asked: Augmentation.
     own: Augmentation of a family, None for what it has not.
     family: its name.
   """
+  check_values(asked)
+  for name in _MOST:
+    if getattr(asked, name) and getattr(own, name) is None:
+      raise UserError(f'--{name} does nothing in the {family} preprocessing: leave it out.')
+
+
+def check_values(asked):
+  """Raises UserError for values of an Augmentation that are out of range."""
   greatest_angle(asked.rotation)
   for name, most in _MOST.items():
     value = getattr(asked, name)
-    if value and getattr(own, name) is None:
-      raise UserError(f'--{name} does nothing in the {family} preprocessing: leave it out.')
     if value is not None and not 0 <= value <= most:
       raise UserError(f'--{name}={value:g} must be from 0 to {most:g}.')
   if asked.min_crop_area == 0:
