@@ -246,9 +246,6 @@ _EVERYTHING = {
 )
 def test_random_moments(settings, driver, tiny_dataset, tmp_path):
   rng = random.Random(str(settings))
-  chains = [
-    [(rng.random() < 0.5 or kill == 0, rng.random()) for kill in range(length)]
-    for length in ((3, 2) if settings.items() >= _EVERYTHING.items() else (1,))
-  ]
-  hits = _kill_and_compare(driver, tiny_dataset, tmp_path, chains, **settings)
-  assert hits >= len(chains)
+  kills = 3 if settings.items() >= _EVERYTHING.items() else 1
+  chain = [(rng.random() < 0.5 or kill == 0, rng.random()) for kill in range(kills)]
+  assert _kill_and_compare(driver, tiny_dataset, tmp_path, [chain], **settings) > 0
