@@ -15,13 +15,13 @@ _DEFAULTS = dataclasses.asdict(TrainingOptions())
 _HEAD = {
   'finetune': 'head',
   'optimizer': 'adamw',
-  'learning_rate': 0.001,
+  'learning_rate': 0.03,
   'learning_rate_decay_type': 'cosine',
   'opt_epsilon': 1e-8,
   'weight_decay': 0.0,
   'decoupled_weight_decay': 0.01,
   'label_smoothing': 0.0,
-  'max_epochs': 30.0,
+  'max_epochs': 40.0,
   'eval_every_epochs': 5.0,
 }
 # name -> {option: value}.
@@ -30,7 +30,7 @@ RECIPES = {
   # The second stage; the first is HEAD_STAGE.
   'fine_tune': {
     'optimizer': 'adamw',
-    'learning_rate': 0.0003,
+    'learning_rate': 0.0005,
     'learning_rate_decay_type': 'cosine',
     'warmup_epochs': 0.3,
     'layer_decay': 0.9,
