@@ -54,7 +54,7 @@ def read(train_dir):
   names, num_classes = record.get('class_names'), record.get('num_classes')
   if names and num_classes not in (None, len(names)):
     raise UserError(f'{path}: num_classes is {num_classes}, of {len(names)} class_names; {fix}.')
-  return record
+  return {'recipe': TrainingOptions.recipe, **record}  # before there were recipes: the default
 
 
 def write(train_dir, record):
@@ -71,7 +71,6 @@ def _versions():
 
 def check_same_run(train_dir, old, new):
   """Raises UserError when `train_dir` holds another run, with the differences side by side."""
-  old = {'recipe': TrainingOptions.recipe, **old}  # as the runs from before there were any
   differences = [
     f'{key}: {_shown(old[key], new[key])}'
     for key in IDENTITY

@@ -361,11 +361,11 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(pic, tmp_path):
     _command('-t', pic, '--output_dir', output), stderr=subprocess.PIPE, text=True
   )
   with process:
-    while not list(output.glob('.data_convert-*')) and process.poll() is None:
-      time.sleep(0.01)
-    time.sleep(0.3)
     children = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children')
-    pids = list(map(int, children.read_text(encoding='ascii').split()))
+    pids = []
+    while not (pids and list(output.glob('.data_convert-*'))) and process.poll() is None:
+      time.sleep(0.01)
+      pids = list(map(int, children.read_text(encoding='ascii').split()))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
   assert process.returncode == command.EXIT_INTERRUPTED

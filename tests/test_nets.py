@@ -247,7 +247,7 @@ def test_builds_at_its_smallest_size_and_not_below(name):
 @pytest.mark.parametrize(
   'name',
   [
-    *('inception_resnet_v2', 'inception_v4', 'nasnet_mobile', 'pnasnet_mobile'),
+    *slow(['inception_resnet_v2', 'inception_v4', 'nasnet_mobile', 'pnasnet_mobile'], DEEP),
     *('mobilenet_edgetpu', 'mobilenet_v3_large_minimalistic', 'mobilenet_v3_small_minimalistic'),
   ],
 )

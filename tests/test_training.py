@@ -755,8 +755,8 @@ def test_standing_still_is_said(tiny_dataset, tmp_path, monkeypatch, caplog):
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=5, num_preprocessing_threads=1)
   assert training.train(options, patience=0.5).step == 5
   lines = [line for line in caplog.messages if line.startswith('No step has ended for ')]
-  assert f'waits for its batch to be read from {tiny_dataset}' in lines[-1]
-  assert 1 <= len(lines) < 8
+  assert any(f'waits for its batch to be read from {tiny_dataset}' in line for line in lines)
+  assert len(lines) < 8
 
 
 def _start(tiny_dataset, train_dir, *arguments):

@@ -68,7 +68,8 @@ _PARTS = {
 }
 
 
-@pytest.mark.parametrize('accumulate_steps', [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('accumulate_steps', [1, 3])
 def test_an_interrupted_run_with_all_parts_ends_the_same(
   accumulate_steps, short_mobilenet, tiny_dataset, tmp_path
 ):
