@@ -68,7 +68,8 @@ RECIPES = {
     )
   },
 }
-HEAD_STAGE = _HEAD | {'max_epochs': 20.0}
+# At the high rate the weights of a head grow so large that small changes below it upset the net.
+HEAD_STAGE = _HEAD | {'learning_rate': 0.001, 'max_epochs': 20.0}
 
 # A choice of a recipe falls away with a flag that says the same thing, or that it belongs to.
 _REPLACED_BY = {
