@@ -57,6 +57,31 @@ _HIGHEST_USUAL_RATE = 1.0
 _USUAL_BATCH_SIZE = 256
 
 
+# (names of options, what they must be, in words); None stands for a default.
+_RANGES = (
+  (
+    ('moving_average_decay', 'drop_path', 'label_smoothing', 'momentum', 'rmsprop_momentum')
+    + ('rmsprop_decay', 'adam_beta1', 'adam_beta2', 'adadelta_rho', 'batch_norm_decay'),
+    lambda value: 0 <= value < 1,
+    'at least 0 and below 1',
+  ),
+  (('dropout_keep_prob', 'layer_decay'), lambda value: 0 < value <= 1, 'above 0 and at most 1'),
+  (
+    ('clip_gradient_norm', 'opt_epsilon', 'head_lr_multiplier')
+    + ('adagrad_initial_accumulator_value',),
+    lambda value: 0 < value < math.inf,
+    'above 0',
+  ),
+  (
+    ('weight_decay', 'ftrl_l1', 'ftrl_l2', 'ftrl_initial_accumulator_value'),
+    lambda value: 0 <= value < math.inf,
+    '0 or more',
+  ),
+  (('ftrl_learning_rate_power',), lambda value: -math.inf < value <= 0, '0 or less'),
+  (('accumulate_steps',), lambda value: value >= 1, 'at least 1'),
+)
+
+
 def check(options):
   """Raises UserError for settings of length, loss, schedule or optimizer that cannot work."""
   for module in (run_length, schedules, mixing):
@@ -64,22 +89,11 @@ def check(options):
   class_weights.parse(options.class_weights)
   if options.optimizer not in OPTIMIZERS:
     raise unknown('optimizer', options.optimizer, OPTIMIZERS)
-  decay = options.moving_average_decay
-  if decay is not None and not 0 <= decay < 1:
-    raise UserError(f'--moving_average_decay={decay} must be at least 0 and below 1.')
-  if options.accumulate_steps < 1:
-    raise UserError(f'--accumulate_steps={options.accumulate_steps} must be at least 1.')
-  for name in ('clip_gradient_norm', 'opt_epsilon', 'head_lr_multiplier'):
-    value = getattr(options, name)
-    if value is not None and not 0 < value < math.inf:
-      raise UserError(f'--{name}={value} must be above 0.')
-  keep_prob, drop_path = options.dropout_keep_prob, options.drop_path
-  if keep_prob is not None and not 0 < keep_prob <= 1:
-    raise UserError(f'--dropout_keep_prob={keep_prob} must be above 0 and at most 1.')
-  if drop_path is not None and not 0 <= drop_path < 1:
-    raise UserError(f'--drop_path={drop_path} must be at least 0 and below 1.')
-  if not 0 < options.layer_decay <= 1:
-    raise UserError(f'--layer_decay={options.layer_decay} must be above 0 and at most 1.')
+  for names, is_good, words in _RANGES:
+    for name in names:
+      value = getattr(options, name)
+      if value is not None and not is_good(value):
+        raise UserError(f'--{name}={value} must be {words}.')
   if options.optimizer == 'ftrl' and options.decoupled_weight_decay:
     raise UserError(
       '--decoupled_weight_decay does nothing to the weights of ftrl, which finds them anew at each '

@@ -76,19 +76,20 @@ def check(options):
   kind = options.learning_rate_decay_type
   if kind not in SCHEDULES:
     raise unknown('learning_rate_decay_type', kind, SCHEDULES)
-  if options.learning_rate <= 0:
-    raise UserError(f'--learning_rate={options.learning_rate} must be above 0.')
-  if options.end_learning_rate is not None and options.end_learning_rate < 0:
-    raise UserError(f'--end_learning_rate={options.end_learning_rate} must be 0 or more.')
+  for name in ('learning_rate', 'learning_rate_decay_factor', 'num_epochs_per_decay'):
+    value = getattr(options, name)
+    if value is not None and not 0 < value < math.inf:
+      raise UserError(f'--{name}={value} must be above 0.')
+  for name in ('end_learning_rate', 'warmup_steps', 'warmup_epochs'):
+    value = getattr(options, name)
+    if value is not None and not 0 <= value < math.inf:
+      raise UserError(f'--{name}={value} must be 0 or more.')
   has_length = run_length.is_bounded(options) or options.num_epochs_per_decay
   if kind in _NEEDING_A_LENGTH and not has_length:
     raise UserError(
       f'--learning_rate_decay_type={kind} must know when it ends: give --max_number_of_steps, '
       '--max_epochs or --max_minutes.'
     )
-  for name in ('warmup_steps', 'warmup_epochs'):
-    if getattr(options, name) < 0:
-      raise UserError(f'--{name}={getattr(options, name)} must be 0 or more.')
   if options.warmup_steps and options.warmup_epochs:
     raise UserError('--warmup_steps and --warmup_epochs say the same thing: give one of them.')
   if kind == 'one_cycle' and (options.warmup_steps or options.warmup_epochs):
@@ -119,14 +120,31 @@ def learning_rate(options, num_samples, global_step, times=None):
     if last_step:
       share = tf.maximum(share, tf.cast(global_step, tf.float64) / last_step)
     rate = schedule(options, tf.cast(share, tf.float32), 1.0)
-  warmup_steps = options.warmup_steps
-  if options.warmup_epochs:
-    warmup_steps = options.warmup_epochs * run_length.steps_per_epoch(options, num_samples)
-  if warmup_steps > 0:
+  warmup = _warmup_steps(options, num_samples)
+  if warmup > 0:
     step = tf.cast(global_step, tf.float32)
-    warming = options.learning_rate * step / warmup_steps
-    rate = tf.where(step < warmup_steps, warming, rate)
+    rate = tf.where(step < warmup, options.learning_rate * step / warmup, rate)
   return rate
+
+
+def _warmup_steps(options, num_samples):
+  """Returns how many steps the rate warms up for; no whole number."""
+  if options.warmup_epochs:
+    return options.warmup_epochs * run_length.steps_per_epoch(options, num_samples)
+  return options.warmup_steps
+
+
+def warn_of_long_warmup(options, num_samples):
+  """Warns of a run that ends before its learning rate has warmed up."""
+  warmup = _warmup_steps(options, num_samples)
+  last_step = run_length.last_step(options, num_samples)
+  if last_step and warmup >= last_step:
+    tf.logging.warning(
+      'The warm-up takes %g steps, the run ends after %d: it never trains at --learning_rate=%g.',
+      warmup,
+      last_step,
+      options.learning_rate,
+    )
 
 
 def decay_steps(options, num_samples):

@@ -340,6 +340,7 @@ def _announce(options, dataset, net, graph, restored):
     )
   _warn_of_unsettled_batch_norm(options, graph)
   optimization.warn_of_high_rate(options)
+  schedules.warn_of_long_warmup(options, dataset.num_samples)
   sys.stdout.flush()
 
 

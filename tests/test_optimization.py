@@ -1,6 +1,7 @@
 """Optimizers: steps by their formulas, and every flag of one in effect."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -213,6 +214,21 @@ def test_every_variable_of_a_net_belongs_to_a_block_or_the_head():
     ({'layer_decay': 1.1}, '--layer_decay=1.1 must be above 0 and at most 1'),
     ({'head_lr_multiplier': -1.0}, '--head_lr_multiplier=-1.0 must be above 0'),
     ({'optimizer': 'ftrl', 'decoupled_weight_decay': 0.1}, 'take --ftrl_l2'),
+    ({'label_smoothing': 1.5}, '--label_smoothing=1.5 must be at least 0 and below 1'),
+    ({'label_smoothing': math.nan}, '--label_smoothing=nan'),
+    ({'momentum': -0.9}, '--momentum=-0.9 must be at least 0'),
+    ({'rmsprop_momentum': 9.0}, '--rmsprop_momentum=9.0'),
+    ({'rmsprop_decay': 1.0}, '--rmsprop_decay=1.0'),
+    ({'adam_beta1': 1.0}, '--adam_beta1=1.0'),
+    ({'adam_beta2': 1.0}, '--adam_beta2=1.0'),
+    ({'adadelta_rho': 2.0}, '--adadelta_rho=2.0'),
+    ({'batch_norm_decay': 1.0}, '--batch_norm_decay=1.0'),
+    ({'adagrad_initial_accumulator_value': 0.0}, 'accumulator_value=0.0 must be above 0'),
+    ({'weight_decay': -1.0}, '--weight_decay=-1.0 must be 0 or more'),
+    ({'ftrl_l1': -1.0}, '--ftrl_l1=-1.0'),
+    ({'ftrl_l2': -1.0}, '--ftrl_l2=-1.0'),
+    ({'ftrl_initial_accumulator_value': -1.0}, 'accumulator_value=-1.0 must be 0 or more'),
+    ({'ftrl_learning_rate_power': 0.5}, '--ftrl_learning_rate_power=0.5 must be 0 or less'),
     ({'decoupled_weight_decay': 1.0}, '--decoupled_weight_decay=1.0 must be at least 0'),
   ],
 )

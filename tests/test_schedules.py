@@ -146,6 +146,10 @@ def test_a_slower_run_is_slower_all_the_time(kind):
     ({'learning_rate_decay_type': 'cosine'}, 'cosine must know when it ends'),
     ({'learning_rate_decay_type': 'one_cycle'}, 'one_cycle must know when it ends'),
     ({'learning_rate': 0.0}, '--learning_rate=0.0 must be above 0'),
+    ({'learning_rate': math.nan}, '--learning_rate=nan must be above 0'),
+    ({'learning_rate_decay_factor': 0.0}, '--learning_rate_decay_factor=0.0 must be above 0'),
+    ({'num_epochs_per_decay': 0.0}, '--num_epochs_per_decay=0.0 must be above 0'),
+    ({'warmup_epochs': math.nan}, '--warmup_epochs=nan must be 0 or more'),
     ({'end_learning_rate': -1.0}, '--end_learning_rate=-1.0 must be 0 or more'),
     ({'warmup_steps': -1}, '--warmup_steps=-1 must be 0 or more'),
     ({'warmup_steps': 1, 'warmup_epochs': 1.0}, 'say the same thing'),
@@ -158,3 +162,18 @@ def test_a_slower_run_is_slower_all_the_time(kind):
 def test_settings_that_cannot_work(settings, words):
   with pytest.raises(UserError, match=words):
     schedules.check(TrainingOptions(**settings))
+
+
+@pytest.mark.parametrize(
+  ('settings', 'warned'),
+  [
+    ({'warmup_epochs': 2.0, 'max_epochs': 2.0}, True),
+    ({'warmup_epochs': 1.0, 'max_epochs': 2.0}, False),
+    ({'warmup_steps': 30, 'max_number_of_steps': 20}, True),
+    ({'warmup_steps': 30}, False),
+    ({'max_number_of_steps': 0}, False),
+  ],
+)
+def test_a_run_that_is_all_warm_up_is_warned_of(settings, warned, caplog):
+  schedules.warn_of_long_warmup(TrainingOptions(**settings), num_samples=320)
+  assert any('warm-up' in message for message in caplog.messages) is warned
