@@ -97,7 +97,7 @@ def _sheared(image, amount, axis):
 
 def _moved(image, amount, axis):
   """Moves a picture along x (0) or y (1)."""
-  sides = tf.cast(tf.shape(image)[1::-1], tf.float32)
+  sides = tf.cast(tf.reverse(tf.shape(image)[:2], [0]), tf.float32)
   shift = tf.one_hot(axis, 2) * _MOST_SHIFT * amount * sides
   return geometry.mapped(image, tf.eye(2), shift)
 
