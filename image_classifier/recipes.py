@@ -80,6 +80,8 @@ _REPLACED_BY = {
   'opt_epsilon': ('optimizer',),
   'decoupled_weight_decay': ('optimizer',),
 }
+# research/slim's epsilon of 1 makes steps of Adam, at a recipe's rates, next to nothing.
+_SHARED_BY_OPTIMIZERS = {'opt_epsilon': ('adam', 'adamw')}
 # More time is of no use where steps take a millisecond: there minutes are a bound only.
 _CAPPED_BY_MINUTES = ('head',)
 
@@ -110,6 +112,8 @@ def _is_replaced(name, recipe, given):
   """Whether a choice of a recipe gives way to one of the flags that were given."""
   if name == 'warmup_epochs' and given.get('learning_rate_decay_type') == 'one_cycle':
     return True  # which warms up by itself
+  if given.get('optimizer') in _SHARED_BY_OPTIMIZERS.get(name, ()):
+    return name in given
   others = set(_REPLACED_BY.get(name, ())) & given.keys()
   if recipe in _CAPPED_BY_MINUTES:
     others -= {'max_minutes'}

@@ -126,6 +126,7 @@ def test_given_flags_win(tmp_path):
     ('fine_tune', {'warmup_steps': 5}, {'warmup_epochs'}),
     ('fine_tune', {'learning_rate_decay_type': 'one_cycle'}, {'warmup_epochs'}),
     ('fine_tune', {'optimizer': 'adamw'}, set()),
+    ('head', {'optimizer': 'adam', 'learning_rate': 0.01}, {'decoupled_weight_decay'}),
     (
       'fine_tune',
       {'optimizer': 'ftrl', 'learning_rate': 0.1},
