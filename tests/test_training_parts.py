@@ -156,3 +156,19 @@ def test_the_learning_rate_of_a_run_of_epochs(tiny_dataset, tmp_path):
   rates = [json.loads(line)['learning_rate'] for line in lines]
   expected = [0.005 * (1 + np.cos(np.pi * step / 6)) for step in range(6)]
   np.testing.assert_allclose(rates, expected, rtol=1e-5)
+
+
+def test_moving_averages_warm_up():
+  decays = [2 / 11, 3 / 12, 0.3, 0.3]  # (1 + step) / (10 + step) up to --moving_average_decay
+  options, average = TrainingOptions(moving_average_decay=0.3), 0.0
+  with tf.Graph().as_default(), tf.Session() as session:
+    step = tf.train.get_or_create_global_step()
+    weight = tf.get_variable('weight', initializer=0.0)
+    updates = [tf.assign_add(step, 1).op, tf.assign_add(weight, 1.0).op]
+    updates, _ = training_graph._with_averages(options, step, updates, [weight], {'weight'})
+    session.run(tf.global_variables_initializer())
+    averages = [v for v in tf.global_variables() if v.op.name.endswith('ExponentialMovingAverage')]
+    for number, decay in enumerate(decays, 1):
+      session.run(updates)
+      average = decay * average + (1 - decay) * number
+      assert session.run(averages) == [pytest.approx(average)]
