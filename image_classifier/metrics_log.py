@@ -11,7 +11,8 @@ from slim_compat import tf
 
 FILE_NAME = 'metrics.jsonl'
 CSV_NAME = 'metrics.csv'
-_COLUMNS = ('step', 'split', 'loss', 'accuracy', 'learning_rate')
+_INTERVAL = ('accuracy_low', 'accuracy_high')
+_COLUMNS = ('step', 'split', 'loss', 'accuracy', 'learning_rate', *_INTERVAL)
 
 
 class MetricsLog:
@@ -73,7 +74,9 @@ def write_csv(train_dir, lines, train_split):
   text = io.StringIO()
   table = csv.DictWriter(text, _COLUMNS, restval='', extrasaction='ignore', lineterminator='\n')
   table.writeheader()
-  table.writerows({'split': train_split, **line} for line in lines)
+  for line in lines:
+    ends = dict(zip(_INTERVAL, line.get('accuracy_interval', ()), strict=False))
+    table.writerow({'split': train_split, **line, **ends})
   path = os.path.join(train_dir, CSV_NAME)
   try:
     slim_files.write_atomically(path, text.getvalue())

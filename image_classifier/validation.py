@@ -161,16 +161,15 @@ class Validation:
     accuracy, loss = figures['accuracy'], figures['loss']
     line = {'step': step, 'split': figures['split'], 'loss': loss, 'accuracy': accuracy}
     # From here on it has been evaluated; a process that dies before does all of it again.
-    self._log.add(**line, learning_rate=learning_rate)
+    interval = figures['accuracy_interval']
+    self._log.add(**line, accuracy_interval=interval, learning_rate=learning_rate)
     self._log.sync()
     self._past.append(line)
     self._write_csv(metrics_log.read(self._options.train_dir))
     self._write_events(step, {'accuracy': accuracy, 'loss': loss})
     is_best = self._best['step'] == step
-    return (
-      f'step {step}: {figures["split"]} accuracy {100 * accuracy:.1f} % ({figures["correct"]} of '
-      f'{figures["num_examples"]}), loss {loss:.2f}, '
-      + ('best so far' if is_best else f'the best is step {self._best["step"]}')
+    return f'step {step}: {figures["split"]} {_accuracy_text(figures)}, loss {loss:.2f}, ' + (
+      'best so far' if is_best else f'the best is step {self._best["step"]}'
     )
 
   def conclusion(self, step):
@@ -182,11 +181,9 @@ class Validation:
         f'{self._options.early_stopping_patience} evaluations brought no better {metric}.'
       )
     if best is not None:
-      low, high = metrics.interval(best['correct'], best['num_examples'])
       lines.append(
         f'The best checkpoint by {metric} is {os.path.join(self._folder, best["checkpoint"])}: '
-        f'{best["split"]} accuracy {100 * best["accuracy"]:.1f} % (95 % interval {100 * low:.1f} '
-        f'to {100 * high:.1f} %), loss {best["loss"]:.2f}.'
+        f'{best["split"]} {_accuracy_text(best)}, loss {best["loss"]:.2f}.'
       )
     return lines
 
@@ -257,6 +254,16 @@ class Validation:
       self._cached.close()
     if self._events is not None:
       self._events.close()
+
+
+def _accuracy_text(figures):
+  """Returns an accuracy in words, with what it is worth."""
+  correct, number = figures['correct'], figures['num_examples']
+  low, high = metrics.interval(correct, number)
+  return (
+    f'accuracy {100 * figures["accuracy"]:.1f} % ({correct} of {number}; 95 % interval '
+    f'{100 * low:.1f} to {100 * high:.1f} %)'
+  )
 
 
 def read_best(folder):

@@ -97,7 +97,10 @@ def test_what_is_printed(evaluated_run):
   assert [line.split(':')[0] for line in found] == ['step 2', 'step 4', 'step 5']
   for line, figures in zip(found, _evaluations(folder), strict=True):
     correct = round(15 * figures['accuracy'])
-    assert f'validation accuracy {100 * figures["accuracy"]:.1f} % ({correct} of 15)' in line
+    assert f'validation accuracy {100 * figures["accuracy"]:.1f} % ({correct} of 15; ' in line
+    low, high = figures['accuracy_interval']
+    assert f'95 % interval {100 * low:.1f} to {100 * high:.1f} %)' in line
+    assert low <= figures['accuracy'] <= high
     assert f', loss {figures["loss"]:.2f}, ' in line
   assert found[0].endswith('best so far')
   assert lines[-1].startswith(f'The best checkpoint by loss is {folder}/best/model.ckpt-')
@@ -132,7 +135,10 @@ def test_charts_and_tables(evaluated_run):
     assert {2, 4, 5} <= {step for step, _ in trained[tag]}
   with open(folder / 'metrics.csv', encoding='utf-8', newline='') as file:
     rows = list(csv.DictReader(file))
-  assert list(rows[0]) == ['step', 'split', 'loss', 'accuracy', 'learning_rate']
+  columns = ['step', 'split', 'loss', 'accuracy', 'learning_rate', 'accuracy_low', 'accuracy_high']
+  assert list(rows[0]) == columns
+  found = [[float(row[name]) for name in columns[-2:]] for row in rows if row['accuracy']]
+  assert found == [line['accuracy_interval'] for line in lines]
   assert [row['split'] for row in rows].count('train') == 5
   assert [int(row['step']) for row in rows if row['split'] == 'validation'] == [2, 4, 5]
   assert all(row['learning_rate'] for row in rows)
