@@ -10,7 +10,7 @@ import dataclasses
 import signal
 import sys
 
-from image_classifier import command, recipes, run_record
+from image_classifier import command, idle_flags, recipes, run_record
 from image_classifier.options import TrainingOptions
 from image_classifier.training_flags import FLAGS
 from nets import net_info
@@ -53,8 +53,10 @@ EXIT_CODES = {
 
 
 def main(flags):
-  options = checked_options(flags)
-  chosen = recipes.choices(options.recipe, _given(flags))
+  options, given = checked_options(flags), _given(flags)
+  for sentence in idle_flags.sentences(options, given):
+    print(sentence, file=sys.stderr)
+  chosen = recipes.choices(options.recipe, given)
   if options.recipe != _DEFAULTS.recipe or command.is_given(flags, 'recipe'):
     print(recipes.described(options.recipe, chosen), flush=True)
 

@@ -16,6 +16,9 @@ TIMES = (ELAPSED_SECONDS, EARLIER_SECONDS)
 
 def check(options):
   """Raises UserError for a length that is none."""
+  steps = options.max_number_of_steps
+  if steps is not None and steps < 0:
+    raise UserError(f'--max_number_of_steps={steps} must be 0 or more; leave it out for no limit.')
   for name in ('max_epochs', 'max_minutes'):
     value = getattr(options, name)
     if value is not None and not 0 < value < math.inf:

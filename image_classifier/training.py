@@ -338,10 +338,24 @@ def _announce(options, dataset, net, graph, restored):
       f'{", ".join(graph.left_out)} stays out of the loss: below it nothing is trained that it '
       'could teach.'
     )
+  _warn_of_new_frozen_weights(graph, restored)
   _warn_of_unsettled_batch_norm(options, graph)
   optimization.warn_of_high_rate(options)
   schedules.warn_of_long_warmup(options, dataset.num_samples)
   sys.stdout.flush()
+
+
+def _warn_of_new_frozen_weights(graph, restored):
+  known = {v.op.name for v in restored.values()} | graph.trained
+  names = [v.op.name for v in tf.trainable_variables() if v.op.name not in known]
+  names = [name for name in names if not name.startswith(tuple(f'{s}/' for s in graph.left_out))]
+  if names:
+    tf.logging.warning(
+      'What is trained builds on new weights that stay as they are (%s and %d more): name a '
+      '--checkpoint_path that holds them, or train all layers.',
+      names[0],
+      len(names) - 1,
+    )
 
 
 def _warn_of_unsettled_batch_norm(options, graph):

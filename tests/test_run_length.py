@@ -37,6 +37,11 @@ def test_lengths_that_are_none(name, value):
     run_length.check(TrainingOptions(**{name: value}))
 
 
+def test_a_negative_number_of_steps():
+  with pytest.raises(UserError, match='--max_number_of_steps=-3 must be 0 or more'):
+    run_length.check(TrainingOptions(max_number_of_steps=-3))
+
+
 def _options(dataset_dir, train_dir, **settings):
   settings = {'model_name': 'lenet', 'train_image_size': 12, 'batch_size': 5, **settings}
   return TrainingOptions(train_dir=str(train_dir), dataset_dir=str(dataset_dir), **settings)

@@ -425,6 +425,12 @@ def test_statistics_that_cannot_settle_are_warned_of(
   assert any('of the statistics it started with' in line for line in caplog.messages) is warned
 
 
+@pytest.mark.parametrize(('what', 'warned'), [('head', True), ('all', False)])
+def test_new_weights_that_stay_are_warned_of(tiny_dataset, tmp_path, what, warned, caplog):
+  assert _train(tmp_path / 'run', tiny_dataset, f'--finetune={what}', steps=0) == 0
+  assert any('builds on new weights' in message for message in caplog.messages) is warned
+
+
 def test_the_table_of_the_start(mobilenet_checkpoint, tiny_dataset, tmp_path, capsys):
   how = ['--finetune=from:Conv2d_2_depthwise', '--checkpoint_exclude_scopes=MobilenetV1/Logits']
   assert _fine_tune(tiny_dataset, tmp_path, mobilenet_checkpoint, *how) == 0
