@@ -55,6 +55,8 @@ def num_views(options, dataset, patterns, has_checkpoint, recorded=None):
   if reason and options.cache_features == 'on':
     raise UserError(f'--cache_features=on is impossible: {reason}.')
   if reason:
+    if patterns is not None and has_checkpoint:  # a user may count on milliseconds a step
+      print(f'Training from images, without cached features: {reason}.')
     return 0
   if options.cache_features == 'auto' and recorded is None:
     seen, computed = _images_seen(options, dataset), dataset.num_samples * views

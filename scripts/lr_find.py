@@ -4,8 +4,9 @@
     --checkpoint_path=inception_v3.ckpt --finetune=head
 
 Takes the flags of train_image_classifier.py and trains as it would, from its start, but leaves no
-trace: nothing is written to --train_dir. The rate grows from --min_rate to --max_rate, or until the
-loss explodes. Prints a suggestion and writes the curve as OUTPUT.csv and OUTPUT.png.
+trace: nothing is written to --train_dir; features that the training would cache are kept for it.
+The rate grows from --min_rate to --max_rate, or until the loss explodes. Prints a suggestion and
+writes the curve as OUTPUT.csv and OUTPUT.png.
 """
 
 import copy

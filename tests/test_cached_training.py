@@ -204,6 +204,24 @@ def test_why_features_cannot_be_cached(settings, reason, tiny_dataset):
     _decision(tiny_dataset, cache_features='on', **settings)
 
 
+@pytest.mark.parametrize(
+  ('settings', 'reason'),
+  [
+    ({'mixup_alpha': 0.2}, '--mixup_alpha, --cutmix_alpha and --random_erasing change the images'),
+    ({'hue': 0.1, 'recorded': 1}, 'random views need several --cached_views, for --hue'),
+    ({'trainable_scopes': None}, ''),
+    ({'has_checkpoint': False}, ''),
+  ],
+)
+def test_a_frozen_trunk_without_a_cache_is_told(settings, reason, tiny_dataset, capsys):
+  assert _decision(tiny_dataset, **settings) == 0
+  said = capsys.readouterr().out
+  assert said.startswith(
+    f'Training from images, without cached features: {reason}' if reason else ''
+  )
+  assert bool(said) is bool(reason)
+
+
 def test_a_short_run_says_why_it_has_no_cache(dataset_dir, checkpoint, tmp_path, capsys):
   assert _train(tmp_path, dataset_dir, checkpoint, _HEAD) == 0
   line = 'Training from images: the run sees 20, and cached features of 30 would have to be'
