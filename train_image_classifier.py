@@ -10,11 +10,11 @@ import dataclasses
 import signal
 import sys
 
-from image_classifier import command, idle_flags, recipes, run_record
+from image_classifier import command, idle_flags, recipes, resuming
 from image_classifier.options import TrainingOptions
 from image_classifier.training_flags import FLAGS
 from nets import net_info
-from preprocessing import augmentation
+from preprocessing import augmentation, families
 
 _DEFAULTS = TrainingOptions()
 _ONE_DEVICE = (
@@ -26,17 +26,6 @@ _ONE_DEVICE = (
   'sync_replicas',
   'replicas_to_aggregate',
 )
-# Flags that say what a run is, with their names in run.json.
-_RECORDED = {
-  'dataset_dir': 'dataset_dir',
-  'dataset_name': 'dataset_name',
-  'labels_offset': 'labels_offset',
-  'model_name': 'model_name',
-  'preprocessing_name': 'preprocessing_name',
-  'train_image_size': 'image_size',
-  'use_grayscale': 'use_grayscale',
-  'recipe': 'recipe',
-}
 # Flags that show research/slim's default and, left out, fit the other flags.
 _FITTED = {
   'dataset_name',
@@ -56,17 +45,19 @@ def main(flags):
   options, given = checked_options(flags), _given(flags)
   for sentence in idle_flags.sentences(options, given):
     print(sentence, file=sys.stderr)
-  chosen = recipes.choices(options.recipe, given)
   if options.recipe != _DEFAULTS.recipe or command.is_given(flags, 'recipe'):
-    print(recipes.described(options.recipe, chosen), flush=True)
+    print(recipes.described(options.recipe, recipes.followed(options)), flush=True)
+  kept = resuming.kept_settings(options.train_dir, given)
+  if line := resuming.described(options.train_dir, options.recipe, kept):
+    print(line, flush=True)
 
   from image_classifier import stages  # imports TensorFlow
 
-  result = stages.train(options, chosen)
+  result = stages.train(options, recipes.choices(options.recipe, kept | given))
   if result.loss is None and result.is_stopped_early:
     print(
       f'{options.train_dir} has ended early at step {result.step}: raise '
-      '--early_stopping_patience or leave it out to train on.'
+      f'--early_stopping_patience={options.early_stopping_patience} to train on.'
     )
   elif result.loss is None:
     print(
@@ -83,7 +74,7 @@ def checked_options(flags):
   options = resolved_options(flags)
   command.check_dataset_dir(options.dataset_dir)
   net_info.check_image_size(options.model_name, options.train_image_size)
-  augmentation.check_values(augmentation.of(options))
+  families.completed(options.preprocessing_name or options.model_name, augmentation.of(options))
   recipes.check(options)
   return options
 
@@ -100,11 +91,9 @@ def resolved_options(flags):
     values[name] = getattr(_DEFAULTS, name)
   if 'rmsprop_momentum' in left_out:
     values['rmsprop_momentum'] = flags.momentum
-  record = run_record.read(flags.train_dir) or {}
-  for name, key in _RECORDED.items():
-    if name in left_out and key in record:
-      values[name] = record[key]
-  return TrainingOptions(**(values | recipes.choices(values['recipe'], given)))
+  values |= resuming.identity(flags.train_dir) | given
+  kept = resuming.kept_settings(flags.train_dir, given)
+  return TrainingOptions(**(values | kept | recipes.choices(values['recipe'], kept | given)))
 
 
 def _given(flags):

@@ -120,6 +120,12 @@ def _is_replaced(name, recipe, given):
   return name in given or any(given[n] != RECIPES[recipe].get(n) for n in others)
 
 
+def followed(options):
+  """Returns {option: value} of what options.TrainingOptions have as their recipe says."""
+  table = RECIPES[options.recipe]
+  return {name: value for name, value in table.items() if getattr(options, name) == value}
+
+
 def described(recipe, chosen):
   """Returns in a line what a recipe chose, and which of its choices flags have overridden."""
   overridden = [name for name in RECIPES[recipe] if name not in chosen]

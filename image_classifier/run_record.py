@@ -10,6 +10,7 @@ from slim_errors import UserError
 from slim_files import Field
 
 FILE_NAME = 'run.json'
+FIX = 'restore it, or train into another folder'  # where a field is wrong
 # What makes two runs the same run: a train_dir is resumed only when all of these agree.
 IDENTITY = (
   'model_name',
@@ -37,6 +38,7 @@ _FIELDS = {
   'dataset_dir': Field('text', is_optional=True),
   'dataset_name': Field('text', is_optional=True),
   'recipe': Field('text'),
+  'flags': Field('object'),
 }
 
 
@@ -47,13 +49,12 @@ def read(train_dir):
     UserError: when it is damaged, or a field of it is not what it should be.
   """
   path = os.path.join(train_dir, FILE_NAME)
-  fix = 'restore it, or train into another folder'
-  record = slim_files.read_object(path, _FIELDS, fix)
+  record = slim_files.read_object(path, _FIELDS, FIX)
   if record is None:
     return None
   names, num_classes = record.get('class_names'), record.get('num_classes')
   if names and num_classes not in (None, len(names)):
-    raise UserError(f'{path}: num_classes is {num_classes}, of {len(names)} class_names; {fix}.')
+    raise UserError(f'{path}: num_classes is {num_classes}, of {len(names)} class_names; {FIX}.')
   return {'recipe': TrainingOptions.recipe, **record}  # before there were recipes: the default
 
 

@@ -17,6 +17,7 @@ from image_classifier import (
   optimization,
   precision,
   recalibration,
+  resuming,
   run_length,
   run_lock,
   run_record,
@@ -142,6 +143,8 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
     tf.get_default_graph().finalize()
     run_record.write(options.train_dir, record)
     _announce(options, dataset, net, graph, restored)
+    if resumed and old_record and (line := resuming.changes(old_record, record)):
+      print(line, flush=True)
     seconds = 0.0 if resumed else spent_seconds
     if cached:
       seconds += cached.fill()

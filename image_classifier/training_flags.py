@@ -69,8 +69,7 @@ _views.string(
 _views.float(
   'min_crop_area',
   None,
-  'Least share of the picture that a view shows, above 0 up to 1: inception 0.05, and no less than '
-  '0.1 in effect, vgg 0.19.',
+  'Least share of the picture that a view shows, above 0 up to 1: inception 0.1, vgg 0.19.',
 )
 _views.float(
   'brightness',
@@ -107,7 +106,9 @@ _views.float(
 _start = command.FlagGroup(FLAGS, 'Net and start')
 _start.string('model_name', _DEFAULTS.model_name, 'Net by name; a wrong one lists them all.')
 _start.string(
-  'train_dir', _DEFAULTS.train_dir, 'Folder of checkpoints and event files; an old run goes on.'
+  'train_dir',
+  _DEFAULTS.train_dir,
+  'Folder of checkpoints and event files; an old run goes on, with its values of what is left out.',
 )
 _start.string(
   'checkpoint_path',

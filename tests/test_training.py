@@ -265,12 +265,86 @@ def test_a_finished_run_says_so(lenet_run, tiny_dataset, capsys):
   assert 'has reached step 4 already: raise --max_number_of_steps' in capsys.readouterr().out
 
 
-def test_what_a_run_is_need_not_be_said_again(lenet_run, tmp_path):
+def test_what_a_run_is_need_not_be_said_again(lenet_run, tmp_path, capsys):
   folder = _copy(lenet_run, tmp_path)
-  argv = ['train', f'--train_dir={folder}', '--max_number_of_steps=5', '--batch_size=5']
-  argv += ['--moving_average_decay=0.5']
+  argv = ['train', f'--train_dir={folder}', '--max_number_of_steps=5']
   assert command.run('', train_image_classifier.FLAGS, train_image_classifier.main, argv) == 0
-  assert (folder / 'model.ckpt-5.index').exists()
+  assert 'moving_average_decay=0.5' in capsys.readouterr().out
+  name = f'{_LENET_HEAD}/weights/ExponentialMovingAverage'
+  assert not np.array_equal(*(_values(folder / f'model.ckpt-{step}')[name] for step in (4, 5)))
+  record = json.loads((folder / 'run.json').read_text(encoding='utf-8'))
+  assert record['flags'] == _flags(lenet_run) | {'train_dir': str(folder), 'max_number_of_steps': 5}
+
+
+def _flags(train_dir):
+  return json.loads((train_dir / 'run.json').read_text(encoding='utf-8'))['flags']
+
+
+def test_a_run_goes_on_with_its_settings_or_says_with_which(
+  lenet_run, tiny_dataset, tmp_path, capsys
+):
+  folder = _copy(lenet_run, tmp_path)
+  changed = ['--rotation=right_angles', '--label_smoothing=0.1', '--max_epochs=1']
+  assert _train(folder, tiny_dataset, *changed, steps=5) == 0
+  said = '--label_smoothing=0.1 (0.0 so far), --max_epochs=1.0 (None so far)'
+  assert said in capsys.readouterr().out
+  assert _train(folder, tiny_dataset, '--rotation=15', steps=6) == 0
+  said = capsys.readouterr().out
+  assert f'Kept of the run in {folder}: label_smoothing=0.1 moving_average_decay=0.5\n' in said
+  assert 'The run goes on with --max_epochs=None (1.0 so far), --max_number_of_steps=6' in said
+  assert '--rotation=15 (right_angles so far).' in said
+
+
+def _with_flags(run, tmp_path, flags):
+  folder = _copy(run, tmp_path)
+  record = json.loads((folder / 'run.json').read_text(encoding='utf-8'))
+  record['flags'] = flags
+  (folder / 'run.json').write_text(json.dumps(record), encoding='utf-8')
+  return folder
+
+
+def test_settings_of_an_older_or_newer_version(lenet_run, tmp_path):
+  folder = _with_flags(lenet_run, tmp_path, {'batch_size': 7, 'later': 1, 'hue': None})
+  found = _resolved(f'--train_dir={folder}', '--seed=3')
+  assert (found.batch_size, found.rotation, found.seed) == (7, 'none', 3)
+  (folder / 'run.json').unlink()
+  assert _resolved(f'--train_dir={folder}').batch_size == 32
+
+
+def test_settings_before_the_first_checkpoint_do_not_stay(lenet_run, tmp_path):
+  folder = _with_flags(lenet_run, tmp_path, {'batch_size': 7})
+  for path in folder.glob('*.index'):
+    path.unlink()
+  assert _resolved(f'--train_dir={folder}').batch_size == 32
+
+
+@pytest.mark.parametrize(
+  ('flags', 'given', 'kept'),
+  [
+    ({'max_epochs': 2.0, 'max_number_of_steps': 9}, '--max_minutes=3', (None, None)),
+    ({'max_epochs': 2.0, 'max_number_of_steps': 9}, '--seed=1', (2.0, 9)),
+    ({'max_epochs': 2.0, 'max_number_of_steps': 9}, '--max_epochs=4', (4.0, None)),
+  ],
+)
+def test_a_length_takes_the_place_of_the_others(flags, given, kept, lenet_run, tmp_path):
+  found = _resolved(f'--train_dir={_with_flags(lenet_run, tmp_path, flags)}', given)
+  assert (found.max_epochs, found.max_number_of_steps) == kept
+
+
+@pytest.mark.parametrize(
+  ('flags', 'words'),
+  [
+    ({'batch_size': 'ten'}, "batch_size is 'ten', and should be a whole number"),
+    ({'rotation': None}, 'rotation is None, and should be a text'),
+    ([], 'flags is [], and should be a JSON object'),
+  ],
+)
+def test_settings_of_a_damaged_record(flags, words, lenet_run, tiny_dataset, tmp_path, capsys):
+  folder = _with_flags(lenet_run, tmp_path, flags)
+  argv = ['train', f'--train_dir={folder}', f'--dataset_dir={tiny_dataset}']
+  assert command.run('', train_image_classifier.FLAGS, train_image_classifier.main, argv) == 2
+  message = capsys.readouterr().err
+  assert words in message and f'{folder}/run.json' in message
 
 
 def test_another_run_in_the_train_dir_is_refused(lenet_run, tiny_dataset, capsys):
