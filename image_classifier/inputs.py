@@ -1,5 +1,6 @@
 """A split of a data set as batches of images and labels, by tf.data."""
 
+import dataclasses
 import os
 
 from image_classifier import balancing
@@ -19,7 +20,7 @@ def preprocessing_settings(options):
   return {
     'name': options.preprocessing_name or options.model_name,
     'use_grayscale': options.use_grayscale,
-    **augmentation.of(options)._asdict(),
+    **dataclasses.asdict(augmentation.of(options)),
   }
 
 

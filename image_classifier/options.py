@@ -2,10 +2,15 @@
 
 import dataclasses
 
+from preprocessing.augmentation import Augmentation
+
 
 @dataclasses.dataclass(frozen=True)
-class TrainingOptions:
-  """Settings of training.train. Rates are per step, sizes in pixels, times in seconds."""
+class TrainingOptions(Augmentation):
+  """Settings of training.train; those of its views are Augmentation's.
+
+  Rates are per step, sizes in pixels, times in seconds.
+  """
 
   # Where to and what from.
   train_dir: str = '/tmp/tfmodel/'
@@ -33,16 +38,6 @@ class TrainingOptions:
   max_minutes: float | None = None
   retry_on_nan: int = 0  # times
   batch_size: int = 32
-  horizontal_flip: bool | None = None  # None, here and below: the preprocessing's own
-  vertical_flip: bool = False
-  rotation: str = 'none'
-  min_crop_area: float | None = None
-  brightness: float | None = None
-  saturation: float | None = None
-  contrast: float | None = None
-  hue: float | None = None
-  rand_augment: int | None = None
-  rand_augment_magnitude: float = 9.0
   balanced_sampling: bool = False
   accumulate_steps: int = 1  # batches an update of the weights
   seed: int = 0

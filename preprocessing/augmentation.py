@@ -1,7 +1,7 @@
 """What is done at random to training views, and how strongly; imports no TensorFlow."""
 
+import dataclasses
 import math
-import typing
 
 from slim_errors import UserError, unknown
 
@@ -11,7 +11,8 @@ _STRENGTHS = {'min_crop_area': 1, 'brightness': 1, 'saturation': 1, 'contrast': 
 _MOST = {**_STRENGTHS, 'rand_augment': 14, 'rand_augment_magnitude': MAGNITUDES}
 
 
-class Augmentation(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
   """What makes training views differ from one another; None is the family's own, 0 is off.
 
   Attributes:
@@ -43,9 +44,12 @@ class Augmentation(typing.NamedTuple):
     return self.rand_augment, self.rand_augment_magnitude
 
 
+_NAMES = tuple(field.name for field in dataclasses.fields(Augmentation))
+
+
 def of(options):
-  """Returns the Augmentation of an object that has its fields, such as options.TrainingOptions."""
-  return Augmentation(*(getattr(options, name) for name in Augmentation._fields))
+  """Returns the Augmentation of a class derived from it, such as options.TrainingOptions."""
+  return Augmentation(**{name: getattr(options, name) for name in _NAMES})
 
 
 def check(asked, own, family):
@@ -76,14 +80,15 @@ def check_values(asked):
 def completed(asked, own):
   """Returns the Augmentation `asked` for, with a family's `own` where it is None."""
   if asked.rand_augment:  # which changes the colours itself
-    own = own._replace(brightness=0.0, saturation=0.0, contrast=0.0)
-  return Augmentation(*(b if a is None else a for a, b in zip(asked, own, strict=True)))
+    own = dataclasses.replace(own, brightness=0.0, saturation=0.0, contrast=0.0)
+  left_out = {name: getattr(own, name) for name in _NAMES if getattr(asked, name) is None}
+  return dataclasses.replace(asked, **left_out)
 
 
 def named(asked):
   """Returns the flags of an Augmentation that ask for other views than a picture itself."""
-  asked = asked._replace(rand_augment_magnitude=0)  # says nothing by itself
-  return [f'--{name}' for name, value in asked._asdict().items() if value not in (None, 0, 'none')]
+  names = [name for name in _NAMES if name != 'rand_augment_magnitude']  # nothing by itself
+  return [f'--{name}' for name in names if getattr(asked, name) not in (None, 0, 'none')]
 
 
 def greatest_angle(rotation):

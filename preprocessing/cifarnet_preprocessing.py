@@ -4,16 +4,14 @@ A picture is never resized: training cuts a random window out of it, padded by 4
 the central one; what is too small is padded with black.
 """
 
-from preprocessing import rand_augment
-from preprocessing.augmentation import Augmentation
+from preprocessing import families, rand_augment
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 PADDING = 4
-# How strongly training views are changed when nothing else is asked for.
-OWN = Augmentation(horizontal_flip=True, brightness=63 / 255, contrast=0.8, rand_augment=0)
+OWN = families.OWN['cifarnet']
 
 
 def describe(use_grayscale=False):

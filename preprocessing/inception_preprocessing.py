@@ -1,28 +1,22 @@
 """Preprocessing of the Inception, MobileNet and NASNet families: values in [-1, 1].
 
-Training crops a random part of the picture (5 % to 100 % of its area), mirrors it and changes its
+Training crops a random part of the picture (10 % to 100 % of its area), mirrors it and changes its
 colours; evaluation takes the central 87.5 % of each side. Both resize without keeping the aspect
 ratio. "Going deeper with convolutions", https://arxiv.org/abs/1409.4842, section 6.
 """
 
-from preprocessing import colours, rand_augment
-from preprocessing.augmentation import Augmentation
+import dataclasses
+
+from preprocessing import colours, families, rand_augment
 from preprocessing.draws import Draws, stateless_image
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 CENTRAL_FRACTION = 0.875
-# How strongly training views are changed when nothing else is asked for; in the fast mode.
-OWN = Augmentation(
-  horizontal_flip=True,
-  min_crop_area=0.05,
-  brightness=32.0 / 255.0,
-  saturation=0.5,
-  contrast=0.0,
-  hue=0.0,
-  rand_augment=0,
-)
+OWN = families.OWN['inception']
+# research/slim draws crops from this share of the picture on, and keeps those that show a tenth.
+_LEAST_DRAWN_AREA = 0.05
 _SLOW_CONTRAST, _SLOW_HUE = 0.5, 0.2
 
 _RESIZE_METHODS = (
@@ -53,7 +47,7 @@ def describe(use_grayscale=False):
 
 
 def training_crop(image, height, width, bbox=None, draws=None, min_area=OWN.min_crop_area):
-  """Cuts out a random part that covers a tenth of one of the boxes or more.
+  """Cuts out a random part that covers a tenth of one of the boxes or more, or `min_area`.
 
   A picture that allows no such part (one pixel wide, say) is kept whole.
 
@@ -70,13 +64,14 @@ def training_crop(image, height, width, bbox=None, draws=None, min_area=OWN.min_
     [height, width] where the picture can do that.
   """
   picture, draws = as_picture(image), draws or Draws()
+  least_drawn = _LEAST_DRAWN_AREA if min_area == OWN.min_crop_area else min_area
   begin, size, _ = stateless_image.stateless_sample_distorted_bounding_box(
     tf.concat([picture.size, [picture.channels]], 0),
     [[[0.0, 0.0, 1.0, 1.0]]] if bbox is None else bbox,
     draws.seed(),
-    min_object_covered=0.1,
+    min_object_covered=min(min_area, OWN.min_crop_area),
     aspect_ratio_range=(0.75, 1.33),
-    area_range=(min_area, 1.0),
+    area_range=(least_drawn, 1.0),
     max_attempts=100,
     use_image_if_no_bounding_boxes=True,
   )
@@ -118,8 +113,10 @@ def distort_color(image, fast_mode=True, draws=None, augmentation=OWN):
   """
   draws = draws or Draws()
   if not fast_mode:
-    augmentation = augmentation._replace(
-      contrast=augmentation.contrast or _SLOW_CONTRAST, hue=augmentation.hue or _SLOW_HUE
+    augmentation = dataclasses.replace(
+      augmentation,
+      contrast=augmentation.contrast or _SLOW_CONTRAST,
+      hue=augmentation.hue or _SLOW_HUE,
     )
   orders = (colours.ORDER,) if fast_mode else _SLOW_ORDERS
   return _one_of(

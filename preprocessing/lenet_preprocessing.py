@@ -1,13 +1,13 @@
 """Preprocessing of LeNet: the central window of the picture at its own size, values in [-1, 1)."""
 
-from preprocessing.augmentation import Augmentation
+from preprocessing import families
 from preprocessing.draws import Draws
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import as_picture
 from slim_compat import tf
 
 _MIDDLE = 128.0
-OWN = Augmentation(horizontal_flip=False)  # unless training views are asked to differ
+OWN = families.OWN['lenet']
 
 
 def describe(use_grayscale=False):

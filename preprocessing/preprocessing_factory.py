@@ -1,59 +1,22 @@
 """From the name of a net, or of a family, to its preprocessing."""
 
 from preprocessing import (
-  augmentation,
   cifarnet_preprocessing,
+  families,
   inception_preprocessing,
   lenet_preprocessing,
   orientation,
   vgg_preprocessing,
 )
-from slim_errors import unknown
+from preprocessing.augmentation import Augmentation
 
-preprocessing_fn_map = {
+_MODULES = {
   'cifarnet': cifarnet_preprocessing,
   'inception': inception_preprocessing,
   'lenet': lenet_preprocessing,
   'vgg': vgg_preprocessing,
-  'alexnet_v2': vgg_preprocessing,
-  'overfeat': vgg_preprocessing,
-  'vgg_a': vgg_preprocessing,
-  'vgg_16': vgg_preprocessing,
-  'vgg_19': vgg_preprocessing,
-  'resnet_v1_50': vgg_preprocessing,
-  'resnet_v1_101': vgg_preprocessing,
-  'resnet_v1_152': vgg_preprocessing,
-  'resnet_v1_200': vgg_preprocessing,
-  'resnet_v2_50': vgg_preprocessing,
-  'resnet_v2_101': vgg_preprocessing,
-  'resnet_v2_152': vgg_preprocessing,
-  'resnet_v2_200': vgg_preprocessing,
-  'inception_v1': inception_preprocessing,
-  'inception_v2': inception_preprocessing,
-  'inception_v3': inception_preprocessing,
-  'inception_v4': inception_preprocessing,
-  'inception_resnet_v2': inception_preprocessing,
-  'i3d': inception_preprocessing,
-  's3dg': inception_preprocessing,
-  'mobilenet_v1': inception_preprocessing,
-  'mobilenet_v1_075': inception_preprocessing,
-  'mobilenet_v1_050': inception_preprocessing,
-  'mobilenet_v1_025': inception_preprocessing,
-  'mobilenet_v2': inception_preprocessing,
-  'mobilenet_v2_140': inception_preprocessing,
-  'mobilenet_v2_035': inception_preprocessing,
-  'mobilenet_v3_small': inception_preprocessing,
-  'mobilenet_v3_large': inception_preprocessing,
-  'mobilenet_v3_small_minimalistic': inception_preprocessing,
-  'mobilenet_v3_large_minimalistic': inception_preprocessing,
-  'mobilenet_edgetpu': inception_preprocessing,
-  'mobilenet_edgetpu_075': inception_preprocessing,
-  'nasnet_cifar': cifarnet_preprocessing,
-  'nasnet_mobile': inception_preprocessing,
-  'nasnet_large': inception_preprocessing,
-  'pnasnet_mobile': inception_preprocessing,
-  'pnasnet_large': inception_preprocessing,
 }
+preprocessing_fn_map = {name: _MODULES[family] for name, family in families.FAMILIES.items()}
 
 
 def get_preprocessing(name, is_training=False, use_grayscale=False, **asked):
@@ -74,9 +37,8 @@ def get_preprocessing(name, is_training=False, use_grayscale=False, **asked):
   Raises:
     UserError: for an unknown name, or an augmentation that the family cannot do.
   """
-  family, asked = _family(name), augmentation.Augmentation(**asked)
-  augmentation.check(asked, family.OWN, _short_name(family))
-  asked = augmentation.completed(asked, family.OWN)
+  asked = families.completed(name, Augmentation(**asked))
+  family = preprocessing_fn_map[name]
 
   def preprocessing_fn(image, output_height, output_width, **kwargs):
     if is_training:
@@ -112,19 +74,9 @@ def describe(name, use_grayscale=False):
   Raises:
     UserError: for an unknown name.
   """
-  family = _family(name)
+  family = families.family_of(name)
   return {
-    'name': _short_name(family),
+    'name': family,
     'colour_order': 'GRAY' if use_grayscale else 'RGB',
-    **family.describe(use_grayscale),
+    **_MODULES[family].describe(use_grayscale),
   }
-
-
-def _family(name):
-  if name not in preprocessing_fn_map:
-    raise unknown('preprocessing_name', name, preprocessing_fn_map)
-  return preprocessing_fn_map[name]
-
-
-def _short_name(family):
-  return family.__name__.rpartition('.')[2].removesuffix('_preprocessing')

@@ -7,8 +7,7 @@ at random in training, in the middle in evaluation.
 
 import math
 
-from preprocessing import colours, rand_augment
-from preprocessing.augmentation import Augmentation
+from preprocessing import colours, families, rand_augment
 from preprocessing.draws import Draws
 from preprocessing.grayscale import to_grayscale
 from preprocessing.pictures import DecodedPicture, as_picture
@@ -22,17 +21,7 @@ RESIZE_SIDE_MAX = 512
 # side is cut before the resize. The window is much smaller, so evaluation looks at the same place.
 _MAX_ASPECT_RATIO = 16
 _USUAL_SIZE = 224
-# How strongly training views are changed when nothing else is asked for; a view shows what the
-# resize to RESIZE_SIDE_MAX leaves in the window, 0.19 of a square picture.
-OWN = Augmentation(
-  horizontal_flip=True,
-  min_crop_area=(_USUAL_SIZE / RESIZE_SIDE_MAX) ** 2,
-  brightness=0.0,
-  saturation=0.0,
-  contrast=0.0,
-  hue=0.0,
-  rand_augment=0,
-)
+OWN = families.OWN['vgg']
 
 
 def describe(use_grayscale=False):

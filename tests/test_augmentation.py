@@ -52,7 +52,7 @@ def test_views_are_mirrored_where_it_is_asked_for_or_usual(family, flip):
 @pytest.mark.parametrize(
   ('family', 'own'),
   [
-    ('inception', {'min_crop_area': 0.05, 'brightness': 32 / 255, 'saturation': 0.5}),
+    ('inception', {'min_crop_area': 0.1, 'brightness': 32 / 255, 'saturation': 0.5}),
     ('inception', {'contrast': 0, 'hue': 0, 'horizontal_flip': True}),
     ('vgg', {'min_crop_area': (224 / 512) ** 2, 'brightness': 0, 'saturation': 0, 'hue': 0}),
     ('cifarnet', {'brightness': 63 / 255, 'contrast': 0.8, 'horizontal_flip': True}),
@@ -64,7 +64,7 @@ def test_what_is_left_out_is_the_familys_own(family, own):
 
 
 @pytest.mark.parametrize(('family', 'size'), [('inception', 64), ('vgg', 224)])
-@pytest.mark.parametrize('area', [0.3, 0.9])
+@pytest.mark.parametrize('area', [0.02, 0.3, 0.9])
 def test_views_show_no_less_than_the_least_area(family, size, area):
   ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (256, 1, 3))
   views = _views(family, ramp, 30, size, **{**_STILL, 'min_crop_area': area})

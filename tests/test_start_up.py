@@ -19,7 +19,14 @@ _SCRIPTS = sorted(f'scripts/{path.name}' for path in (REPO / 'scripts').glob('*.
 # Names and folders that do not exist, and flags that are missing.
 _MISTAKES = {
   'data_convert.py': ['-t nowhere'],
-  'train_image_classifier.py': ['', '--dataset_dir=nowhere', '--dataset_dir=. --model_name=x'],
+  'train_image_classifier.py': [
+    '',
+    '--dataset_dir=nowhere',
+    '--dataset_dir=. --model_name=x',
+    '--dataset_dir=. --preprocessing_name=x',
+    '--dataset_dir=. --model_name=lenet --brightness=0.1',
+    '--dataset_dir=. --hue=0.6',
+  ],
   'eval_image_classifier.py': [],
   'export_inference_graph.py': ['', '--output_file=g.pb --is_video_model'],
   'freeze_graph.py': ['', '--input_graph=g.pb'],
