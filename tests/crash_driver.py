@@ -20,7 +20,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import slim_files
-from image_classifier import checkpoints, metrics_log, run_record, saving, training
+from image_classifier import (
+  checkpoints,
+  metrics_log,
+  recipes,
+  run_record,
+  saving,
+  stages,
+  training,
+)
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
 
@@ -61,6 +69,14 @@ def _count_operations(folder, fatal):
 
 def train(**options):
   training.train(TrainingOptions(**options))
+
+
+def fine_tune(dies_between=False, **options):
+  """Trains in two stages, the first a short one; dies before the second where it is told to."""
+  recipes.HEAD_STAGE['max_epochs'] = 2.0
+  if dies_between:
+    stages._train_rest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+  stages.train(TrainingOptions(**options))
 
 
 def save(folder, step):

@@ -10,8 +10,9 @@ import sys
 
 import pytest
 from conftest import REPO
+from small_nets import write_checkpoint
 
-from image_classifier import checkpoints, optimization, saving
+from image_classifier import checkpoints, optimization, recipes, saving
 from slim_compat import tf
 
 _KILLED = -signal.SIGKILL
@@ -249,3 +250,30 @@ def test_random_moments(settings, driver, tiny_dataset, tmp_path):
   kills = 3 if settings.items() >= _EVERYTHING.items() else 1
   chain = [(rng.random() < 0.5 or kill == 0, rng.random()) for kill in range(kills)]
   assert _kill_and_compare(driver, tiny_dataset, tmp_path, [chain], **settings) > 0
+
+
+@pytest.mark.slow
+def test_a_fine_tuning_killed_in_and_between_its_stages(driver, tiny_dataset, tmp_path):
+  settings = {'model_name': 'lenet', 'train_image_size': 28, 'optimizer': 'adamw'}
+  settings |= {'recipe': 'fine_tune', 'eval_every_steps': 3, 'learning_rate': 0.001}
+  settings['checkpoint_path'] = write_checkpoint(tmp_path / 'start', 'lenet', 9, size=28)
+
+  def run(folder, *, dies_between=False, **kill):
+    options = _options(tiny_dataset, folder, cache_dir=f'{folder} cache', **settings)
+    options['dies_between'] = dies_between
+    return driver.run('fine_tune', folder, arguments=options, **kill)
+
+  whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+  soon = run(whole)['operations'] // 8
+  stage_after = []
+  for kill in [{'kill_at': soon}] * 2 + [{'dies_between': True}] + [{'kill_at': soon}] * 2:
+    assert run(killed, **kill)['code'] == _KILLED
+    begun = [recipes.has_checkpoint(str(folder)) for folder in (killed / 'head', killed)]
+    stage_after.append(sum(begun))
+  assert stage_after == [1, 1, 1, 2, 2]
+  assert run(killed)['code'] == 0
+  for stage, step in (('head', 9), ('.', _STEPS)):  # two epochs of 30 images in batches of 7
+    folders = (killed / stage, whole / stage)
+    assert _differences(*(folder / f'model.ckpt-{step}' for folder in folders)) == []
+    log, expected = ((folder / 'metrics.jsonl').read_bytes() for folder in folders)
+    assert log == expected
