@@ -13,6 +13,8 @@ from slim_errors import UserError
 # 1/e is left. Bounded by what is still smooth and by what research/slim's nets use at most.
 _BATCH_NORM_TIME_CONSTANTS = 10
 _MIN_BATCH_NORM_DECAY, _MAX_BATCH_NORM_DECAY = 0.9, 0.997
+# Nobody knows how many steps the minutes will hold: from 0.98 a tenth is left after 114.
+_MAX_BATCH_NORM_DECAY_OF_MINUTES = 0.98
 
 BATCH_NORM_MODES = ('auto', 'update', 'frozen')
 
@@ -122,11 +124,12 @@ def batch_norm_decay(options):
   """
   if options.batch_norm_decay is not None or options.batch_norm != 'auto':
     return options.batch_norm_decay
+  most = _MAX_BATCH_NORM_DECAY_OF_MINUTES if options.max_minutes else _MAX_BATCH_NORM_DECAY
   if not options.max_number_of_steps:
-    return _MAX_BATCH_NORM_DECAY
+    return most
   num_batches = options.max_number_of_steps * options.accumulate_steps
   fitted = 1 - _BATCH_NORM_TIME_CONSTANTS / num_batches
-  return min(_MAX_BATCH_NORM_DECAY, max(_MIN_BATCH_NORM_DECAY, fitted))
+  return min(most, max(_MIN_BATCH_NORM_DECAY, fitted))
 
 
 def _frozen_batch_norm(mode, patterns):
