@@ -8,6 +8,7 @@ import glob
 import os
 
 from image_classifier.options import TrainingOptions
+from preprocessing import families
 from slim_errors import UserError, unknown
 
 _DEFAULTS = dataclasses.asdict(TrainingOptions())
@@ -40,6 +41,9 @@ RECIPES = {
     'batch_norm_decay': 0.95,
     'clip_gradient_norm': 1.0,
     'label_smoothing': 0.1,
+    # Crops of half to all of a picture show it about as large as evaluation does: Touvron et al.,
+    # Fixing the train-test resolution discrepancy, https://arxiv.org/abs/1906.06423
+    'min_crop_area': 0.5,
     'max_epochs': 10.0,
     'eval_every_epochs': 1.0,
   },
@@ -112,12 +116,21 @@ def _is_replaced(name, recipe, given):
   """Whether a choice of a recipe gives way to one of the flags that were given."""
   if name == 'warmup_epochs' and given.get('learning_rate_decay_type') == 'one_cycle':
     return True  # which warms up by itself
+  if name == 'min_crop_area' and not _crops(given):
+    return True
   if given.get('optimizer') in _SHARED_BY_OPTIMIZERS.get(name, ()):
     return name in given
   others = set(_REPLACED_BY.get(name, ())) & given.keys()
   if recipe in _CAPPED_BY_MINUTES:
     others -= {'max_minutes'}
   return name in given or any(given[n] != RECIPES[recipe].get(n) for n in others)
+
+
+def _crops(given):
+  """Whether the training views that flags ask for are crops."""
+  net = given.get('model_name', TrainingOptions.model_name)
+  family = families.FAMILIES.get(given.get('preprocessing_name') or net)
+  return family is None or families.OWN[family].min_crop_area is not None
 
 
 def followed(options):

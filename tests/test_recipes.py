@@ -126,6 +126,9 @@ def test_given_flags_win(tmp_path):
     ('fine_tune', {'warmup_steps': 5}, {'warmup_epochs'}),
     ('fine_tune', {'learning_rate_decay_type': 'one_cycle'}, {'warmup_epochs'}),
     ('fine_tune', {'optimizer': 'adamw'}, set()),
+    ('fine_tune', {'model_name': 'resnet_v1_50'}, set()),
+    ('fine_tune', {'model_name': 'lenet'}, {'min_crop_area'}),
+    ('fine_tune', {'preprocessing_name': 'cifarnet'}, {'min_crop_area'}),
     ('head', {'optimizer': 'adam', 'learning_rate': 0.01}, {'decoupled_weight_decay'}),
     (
       'fine_tune',
