@@ -58,7 +58,7 @@ def main(flags, files):
     raise UserError(f'--num_top_predictions={flags.num_top_predictions} must be 1 or more.')
   if flags.min_confidence is not None and not 0 <= flags.min_confidence <= 1:
     raise UserError(f'--min_confidence={flags.min_confidence} must be from 0 to 1.')
-  from image_classifier import image_list, inference, prediction_output
+  from image_classifier.classification import image_list, inference, output
 
   images = image_list.expand([*image_list.split(flags.image_file), *files])
   kind = 'json' if flags.json else 'csv' if flags.csv else 'text'
@@ -73,7 +73,7 @@ def main(flags, files):
     test_time_augmentation=flags.test_time_augmentation,
     min_confidence=flags.min_confidence,
   ) as classifier:
-    num_unreadable = prediction_output.write(
+    num_unreadable = output.write(
       kind,
       sys.stdout,
       images,

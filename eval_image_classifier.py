@@ -125,7 +125,8 @@ def main(flags):
   top_k = _top_k(flags.top_k)
 
   from datasets import dataset_factory  # imports TensorFlow
-  from image_classifier import checkpoints, evaluation, reports
+  from image_classifier import checkpoints
+  from image_classifier.evaluation import reports, scoring
 
   checkpoint = checkpoints.load(flags.checkpoint_path)
   train_dir = os.path.dirname(checkpoint.prefix)
@@ -137,7 +138,7 @@ def main(flags):
   split = _split(flags, dataset_factory.split_names(name, dataset_dir))
   dataset = dataset_factory.get_dataset(name, split, dataset_dir)
   fingerprint = dataset_factory.fingerprint(dataset_dir)
-  evaluation.check_same_data(record, dataset, dataset_dir, fingerprint)
+  scoring.check_same_data(record, dataset, dataset_dir, fingerprint)
   eval_dir = flags.eval_dir
   if record and not command.is_given(flags, 'eval_dir'):
     eval_dir = os.path.join(train_dir, f'eval_{split}')
@@ -149,7 +150,7 @@ def main(flags):
       'too sure: name another split with --dataset_split_name.'
     )
 
-  figures = evaluation.evaluate(
+  figures = scoring.evaluate(
     checkpoint,
     dataset,
     _value(flags, record, 'model_name'),

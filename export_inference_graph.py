@@ -46,7 +46,7 @@ def main(flags):
   command.refuse_changed(flags, ['quantize'], 'quantized graphs are not made')
   command.warn_without_effect(flags, ['default_image_size'], 'every net has a size of its own')
   _check_numbers(flags)
-  from image_classifier import export, sidecar
+  from image_classifier.graphs import export, sidecar
   from slim_compat import tf
 
   names = ('model_name', 'dataset_name', 'dataset_dir', 'labels_offset', 'use_grayscale')

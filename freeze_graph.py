@@ -46,7 +46,7 @@ _output.boolean('clear_devices', True, 'Forget which device each operation was p
 
 def main(flags):
   _check(flags)
-  from image_classifier import freezing
+  from image_classifier.graphs import freezing
   from slim_compat import tf
 
   source = freezing.Source(

@@ -10,9 +10,10 @@ import dataclasses
 import signal
 import sys
 
-from image_classifier import command, idle_flags, recipes, resuming
+from image_classifier import command
 from image_classifier.options import TrainingOptions
-from image_classifier.training_flags import FLAGS
+from image_classifier.training import idle_flags, recipes, resuming
+from image_classifier.training.flags import FLAGS
 from nets import net_info
 from preprocessing import augmentation, families
 
@@ -51,7 +52,7 @@ def main(flags):
   if line := resuming.described(options.train_dir, options.recipe, kept):
     print(line, flush=True)
 
-  from image_classifier import stages  # imports TensorFlow
+  from image_classifier.training import stages  # imports TensorFlow
 
   result = stages.train(options, recipes.choices(options.recipe, kept | given))
   if result.loss is None and result.is_stopped_early:

@@ -151,7 +151,7 @@ def _start_of(folder, model_name):
 
 def _write_checkpoint(folder, model_name, num_classes, start=None):
   """Writes model.ckpt-0 of a net, with what the checkpoint `start` holds; returns its prefix."""
-  from image_classifier import warm_start
+  from image_classifier.training import warm_start
   from nets import net_info, nets_factory
   from slim_compat import slim, tf
 

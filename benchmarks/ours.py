@@ -103,7 +103,7 @@ def evaluation(material):
 
 def classification(material):
   """Classifies files of a folder with one Classifier, after as many for warming up."""
-  from image_classifier import image_list, inference
+  from image_classifier.classification import image_list, inference
 
   paths = image_list.expand([f'{material.images}/validation'])
   paths = paths[:: len(paths) // material.num_classified][: material.num_classified]
@@ -130,7 +130,7 @@ def conversion(material):
   return {'images_per_second': sum(split['num_images'] for split in splits) / seconds}
 
 
-def inputs(material, image_size):
+def batches(material, image_size):
   """Makes training batches and throws them away; returns images a second."""
   from datasets import dataset_factory
   from image_classifier import inputs

@@ -59,7 +59,7 @@ def table(model_name, quick):
       Row(
         f'input_{size}',
         'input',
-        _case('ours.inputs', image_size=size),
+        _case('ours.batches', image_size=size),
         _case('bare.crops'),
       )
       for size in _INPUT_SIZES

@@ -1,0 +1,1 @@
+"""The work behind the commands: what several packages share, and the packages."""

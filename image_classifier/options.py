@@ -7,7 +7,7 @@ from preprocessing.augmentation import Augmentation
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions(Augmentation):
-  """Settings of training.train; those of its views are Augmentation's.
+  """Settings of training.runs.train; those of its views are Augmentation's.
 
   Rates are per step, sizes in pixels, times in seconds.
   """

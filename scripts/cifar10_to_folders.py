@@ -45,7 +45,7 @@ def main(flags):
 def _write_pictures(archive, work):
   """Writes WORK/pictures; returns {split: number of pictures}."""
   from datasets import cifar10_files, labels
-  from image_classifier import archives
+  from image_classifier.downloads import archives
 
   pictures, batches = os.path.join(work, 'pictures'), archive
   if not os.path.isdir(archive):

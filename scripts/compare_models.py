@@ -37,7 +37,7 @@ def main(flags, names):
     raise UserError(f'Name two models to compare, not {len(names)}; see --help.')
   if flags.batch_size < 1:
     raise UserError(f'--batch_size={flags.batch_size} must be at least 1.')
-  from image_classifier import comparison, reports
+  from image_classifier.evaluation import comparison, reports
   from slim_text import json_text
 
   a, b = (
@@ -54,7 +54,8 @@ def main(flags, names):
 def _ask(path, flags):
   """Evaluates a checkpoint on the split, with the settings of its training; returns its Answers."""
   from datasets import dataset_factory, labels
-  from image_classifier import checkpoints, comparison, evaluation, reports, run_record
+  from image_classifier import checkpoints, run_record
+  from image_classifier.evaluation import comparison, reports, scoring
 
   loaded = checkpoints.load(path)
   checkpoint = loaded.prefix
@@ -70,8 +71,8 @@ def _ask(path, flags):
   if not command.is_given(flags, 'dataset_split_name') and split not in present:
     split = 'validation'
   dataset = dataset_factory.get_dataset(None, split, folder)
-  evaluation.check_same_data(record, dataset, folder, dataset_factory.fingerprint(folder))
-  predictions = evaluation.predict(
+  scoring.check_same_data(record, dataset, folder, dataset_factory.fingerprint(folder))
+  predictions = scoring.predict(
     loaded,
     dataset,
     record['model_name'],

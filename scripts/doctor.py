@@ -43,17 +43,19 @@ def main(flags, paths):
   # Small products, which threads of their own slow down.
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
   import slim_files
-  from image_classifier import doctor, doctor_html, doctor_machine, doctor_output
+  from image_classifier.doctor import examination, html_output, machine, output
 
-  settings = doctor.Settings(flags.recursive, flags.min_side, flags.max_pixels, flags.num_workers)
-  report = doctor.examine(paths[0], settings)
-  machine = doctor_machine.describe(paths[0])
+  settings = examination.Settings(
+    flags.recursive, flags.min_side, flags.max_pixels, flags.num_workers
+  )
+  report = examination.examine(paths[0], settings)
+  described = machine.describe(paths[0])
   if flags.html:
-    slim_files.write_atomically(flags.html, doctor_html.page(report, settings.previews))
+    slim_files.write_atomically(flags.html, html_output.page(report, settings.previews))
   print(
-    doctor_output.json_report(report, machine)
+    output.json_report(report, described)
     if flags.json
-    else doctor_output.text(report, machine, flags.all)
+    else output.text(report, described, flags.all)
   )
   return command.EXIT_LEFT_OUT if report.findings else command.EXIT_DONE
 
@@ -68,7 +70,7 @@ def _check(flags, path):
 
 
 def _check_page(page, path):
-  from image_classifier import doctor_html
+  from image_classifier.doctor import html_output
 
   folder = os.path.realpath(path)
   if os.path.commonpath([folder, os.path.realpath(page)]) == folder:
@@ -77,7 +79,7 @@ def _check_page(page, path):
     raise UserError(f'--html={page} lies in no folder that there is: make it first.')
   try:
     with open(page, encoding='utf-8', errors='replace') as file:
-      is_own = file.readline().rstrip('\n') == doctor_html.FIRST_LINE
+      is_own = file.readline().rstrip('\n') == html_output.FIRST_LINE
   except FileNotFoundError:
     return
   except OSError as error:

@@ -15,7 +15,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from image_classifier import command, dataset_sources
+from image_classifier import command
+from image_classifier.downloads import dataset_sources
 
 FLAGS = command.new_flags()
 
@@ -41,7 +42,7 @@ def main(flags):
     dataset_sources.check_archive(flags.dataset_name, flags.archive)
 
   from datasets import conversion_summary
-  from image_classifier import dataset_archives
+  from image_classifier.downloads import dataset_archives
 
   result = dataset_archives.convert(
     flags.dataset_name, flags.dataset_dir, flags.archive, flags.overwrite

@@ -15,7 +15,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import slim_text
-from image_classifier import command, pretrained
+from image_classifier import command
+from image_classifier.downloads import pretrained
 from slim_errors import UserError
 
 FLAGS = command.new_flags()

@@ -50,11 +50,11 @@ def main(flags):
 
 
 def _from_keras(flags):
-  from image_classifier import keras_weights
+  from image_classifier.keras_weights import conversion
   from slim_compat import tf
 
   output = flags.output or f'{flags.model_name}.ckpt'
-  facts = keras_weights.import_weights(
+  facts = conversion.import_weights(
     flags.weights, flags.model_name, output, flags.accept_difference
   )
   classes, offset = facts['num_classes'], facts['labels_offset']
@@ -69,12 +69,12 @@ def _from_keras(flags):
 
 
 def _to_keras(flags):
-  from image_classifier import keras_weights
-  from image_classifier.keras_nets import KERAS_NETS
+  from image_classifier.keras_weights import conversion
+  from image_classifier.keras_weights.nets import KERAS_NETS
   from slim_compat import tf
 
   output = flags.output or f'{flags.model_name}.weights.h5'
-  classes = keras_weights.export_weights(
+  classes = conversion.export_weights(
     flags.checkpoint_path, flags.model_name, output, flags.accept_difference
   )
   top = f'classes={classes}' if classes else 'include_top=False'

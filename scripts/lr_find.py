@@ -37,7 +37,8 @@ def main(flags):
   options = train_image_classifier.checked_options(flags)
   command.warn_without_effect(flags, ['learning_rate'], 'the test tries rates of its own')
   import slim_files
-  from image_classifier import rate_chart, rate_test, reports
+  from image_classifier.evaluation import reports
+  from image_classifier.training import rate_chart, rate_test
 
   curve = rate_test.run(
     options, num_steps=flags.num_steps, min_rate=flags.min_rate, max_rate=flags.max_rate

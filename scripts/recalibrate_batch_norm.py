@@ -64,7 +64,9 @@ def main(flags):
       raise UserError(f'--{name}={flags[name].value} must be at least 1.')
 
   from datasets import dataset_factory
-  from image_classifier import batch_norm_statistics, checkpoints, evaluation, training_net
+  from image_classifier import checkpoints
+  from image_classifier.evaluation import scoring
+  from image_classifier.training import batch_norm_statistics, train_net
 
   checkpoint = checkpoints.resolve(flags.checkpoint_path)
   batch_norm_statistics.check_output(checkpoint, flags.output_dir)
@@ -77,7 +79,7 @@ def main(flags):
       '--dataset_dir.'
     )
   dataset = dataset_factory.get_dataset(flags.dataset_name, flags.dataset_split_name, dataset_dir)
-  evaluation.check_same_data(record, dataset, dataset_dir, dataset_factory.fingerprint(dataset_dir))
+  scoring.check_same_data(record, dataset, dataset_dir, dataset_factory.fingerprint(dataset_dir))
   options = _options(flags, record, model_name)
   statistics = batch_norm_statistics.estimate(
     checkpoint,
@@ -85,7 +87,7 @@ def main(flags):
     options,
     num_batches=flags.num_batches,
     use_moving_averages={'auto': None, 'true': True, 'false': False}[flags.use_moving_averages],
-    keeps_statistics=None if flags.all_layers else training_net.keeps_statistics(options),
+    keeps_statistics=None if flags.all_layers else train_net.keeps_statistics(options),
   )
   written = batch_norm_statistics.write(checkpoint, statistics, flags.output_dir)
   weights = 'the moving averages of the weights' if statistics.moving_averages else 'the weights'

@@ -50,7 +50,8 @@ def main(flags):
   _check(flags)
   import slim_files
   from datasets import dataset_factory, labels
-  from image_classifier import head_features, reports, suspects, suspects_html
+  from image_classifier.evaluation import reports
+  from image_classifier.suspects import head_features, html_output, search
 
   dataset = dataset_factory.get_dataset(None, flags.dataset_split_name, flags.dataset_dir)
   names = labels.class_names(dataset, 0)
@@ -66,12 +67,12 @@ def main(flags):
   print(
     f'{features.shape[1]} features of {len(features)} images, of which {count} were computed now.'
   )
-  findings = suspects.find(records, features, names, flags.folds)
-  page = suspects_html.page(findings, dataset, flags.limit)
+  findings = search.find(records, features, names, flags.folds)
+  page = html_output.page(findings, dataset, flags.limit)
   paths = [os.path.join(flags.output_dir, f'suspects.{suffix}') for suffix in ('csv', 'html')]
-  reports.write_csv(paths[0], suspects.rows(findings))
+  reports.write_csv(paths[0], search.rows(findings))
   slim_files.write_atomically(paths[1], page)
-  print(suspects.summary(findings))
+  print(search.summary(findings))
   print(f'Wrote {paths[0]} and {paths[1]}; pictures and labels are as they were.')
 
 

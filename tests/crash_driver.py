@@ -20,16 +20,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import slim_files
-from image_classifier import (
-  checkpoints,
-  metrics_log,
-  recipes,
-  run_record,
-  saving,
-  stages,
-  training,
-)
+from image_classifier import checkpoints, run_record, saving
 from image_classifier.options import TrainingOptions
+from image_classifier.training import metrics_log, recipes, runs, stages
 from slim_compat import tf
 
 _SHIM = os.environ.pop('LD_PRELOAD', '')
@@ -68,7 +61,7 @@ def _count_operations(folder, fatal):
 
 
 def train(**options):
-  training.train(TrainingOptions(**options))
+  runs.train(TrainingOptions(**options))
 
 
 def fine_tune(dies_between=False, **options):

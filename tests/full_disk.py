@@ -15,7 +15,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import train_image_classifier
-from image_classifier import checkpoints, command, metrics_log, summaries, training_loop
+from image_classifier import checkpoints, command
+from image_classifier.training import loop, metrics_log, summaries
 from slim_compat import tf
 
 
@@ -71,7 +72,7 @@ def _small_files(folder):
 def main(disk, dataset_dir):
   tf.logging.set_verbosity(tf.logging.ERROR)
   answers = {'small files': _small_files(disk / 'small')}
-  training_loop._Every.is_over = lambda self: True  # a checkpoint a step
+  loop._Every.is_over = lambda self: True  # a checkpoint a step
   answers['frees'] = _train(disk / 'run', dataset_dir, steps=6)
   _fill(disk / 'filler')
   answers['full at start'] = _train(disk / 'run', dataset_dir, steps=7)

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from image_classifier import archives
+from image_classifier.downloads import archives
 from slim_errors import RunError, UserError
 
 CONTENT = {'top/a.txt': b'first', 'top/城市/b c.bin': bytes(range(256)) * 40, 'empty': b''}

@@ -8,7 +8,8 @@ from conftest import TINY_CLASSES
 
 import data_convert
 from datasets import dataset_factory
-from image_classifier import balancing, class_weights, command, inputs
+from image_classifier import balancing, command, inputs
+from image_classifier.optimization import class_weights
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
 

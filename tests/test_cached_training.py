@@ -11,8 +11,11 @@ import small_nets
 import eval_image_classifier
 import train_image_classifier
 from datasets import dataset_factory
-from image_classifier import cached_inputs, cached_split, checkpoints, evaluation, training
+from image_classifier import checkpoints
+from image_classifier.evaluation import scoring
+from image_classifier.features import cached_split
 from image_classifier.options import TrainingOptions
+from image_classifier.training import cached_inputs, runs
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -55,7 +58,7 @@ def run(dataset_dir, checkpoint, tmp_path_factory):
   """A train_dir of six steps from the cache, with moving averages and all summaries."""
   folder = tmp_path_factory.mktemp('run')
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr('image_classifier.training_loop._DETAIL_SUMMARIES_SECS', 1e-9)
+    patch.setattr('image_classifier.training.loop._DETAIL_SUMMARIES_SECS', 1e-9)
     arguments = [_HEAD, '--cache_features=on', '--moving_average_decay=0.5']
     assert _train(folder, dataset_dir, checkpoint, *arguments, steps=6) == 0
   return folder
@@ -105,8 +108,8 @@ def test_evaluation_while_training_takes_features_too(
   arguments, room, run, dataset_dir, checkpoint, tmp_path, monkeypatch
 ):
   images = []
-  predict = evaluation.predict
-  monkeypatch.setattr(evaluation, 'predict', lambda *a, **k: images.append(a) or predict(*a, **k))
+  predict = scoring.predict
+  monkeypatch.setattr(scoring, 'predict', lambda *a, **k: images.append(a) or predict(*a, **k))
   free = iter([1 << 40])  # for the features to train on
   monkeypatch.setattr(cached_split, '_free_bytes', lambda folder: next(free, room))
   cache = ['--cache_features=on', f'--cache_dir={tmp_path}/cache', '--eval_every_steps=2']
@@ -116,7 +119,7 @@ def test_evaluation_while_training_takes_features_too(
   assert [line['step'] for line in lines] == [2, 4] and len(images) == (0 if room else 2)
   assert len(list((tmp_path / 'cache').iterdir())) == 1  # an image of both splits has one row
   dataset = dataset_factory.get_dataset(None, 'validation', str(dataset_dir))
-  expected = evaluation.evaluate(str(tmp_path), dataset, 'lenet', image_size=28)
+  expected = scoring.evaluate(str(tmp_path), dataset, 'lenet', image_size=28)
   assert lines[-1]['accuracy'] == expected['accuracy']
   assert lines[-1]['loss'] == pytest.approx(expected['loss'], rel=1e-4)
 
@@ -257,9 +260,9 @@ def test_a_disk_without_room(dataset_dir, checkpoint, tmp_path, monkeypatch, cap
 def test_a_run_bounded_by_time(
   seconds, is_cached, dataset_dir, checkpoint, tmp_path, monkeypatch, capsys
 ):
-  monkeypatch.setattr(cached_inputs.feature_cache, 'seconds_per_image', lambda *_: seconds)
+  monkeypatch.setattr(cached_inputs.cache, 'seconds_per_image', lambda *_: seconds)
   monkeypatch.setattr(cached_inputs.CachedInputs, 'fill', lambda self: 59.99)
-  monkeypatch.setattr(cached_inputs.feature_batches, 'features', _zeros)
+  monkeypatch.setattr(cached_inputs.row_batches, 'features', _zeros)
   options = TrainingOptions(
     train_dir=str(tmp_path),
     dataset_dir=str(dataset_dir),
@@ -272,12 +275,12 @@ def test_a_run_bounded_by_time(
   )
   if not is_cached:  # 45 of 60 seconds
     options = dataclasses.replace(options, max_minutes=1.0, max_number_of_steps=None)
-    monkeypatch.setattr(training, '_train', _once_refused(training._train))
+    monkeypatch.setattr(runs, '_train', _once_refused(runs._train))
     with pytest.raises(StopIteration):
-      training.train(options)
+      runs.train(options)
     assert 'would take about 0.8 of the 1 minutes' in capsys.readouterr().out
     return
-  assert training.train(options).step < 500  # the time that filling took counts
+  assert runs.train(options).step < 500  # the time that filling took counts
   assert _values_at_end(tmp_path)['elapsed_seconds'] >= 60
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from image_classifier import calibration, metrics
+from image_classifier.evaluation import calibration, metrics
 
 
 def _two_classes(scale, num_right=80, number=100):

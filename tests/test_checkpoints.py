@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from image_classifier import checkpoints, restoring
+from image_classifier import checkpoints
+from image_classifier.evaluation import restoring
 from slim_compat import tf
 from slim_errors import UserError
 

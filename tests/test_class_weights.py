@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from datasets import dataset_factory
-from image_classifier import class_weights
+from image_classifier.optimization import class_weights
 from image_classifier.options import TrainingOptions
 from slim_errors import UserError
 

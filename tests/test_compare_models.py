@@ -10,7 +10,7 @@ from conftest import TINY_CLASSES
 from small_nets import run, write_checkpoint, write_run
 
 import eval_image_classifier
-from image_classifier import comparison, metrics, reports
+from image_classifier.evaluation import comparison, metrics, reports
 from scripts import compare_models
 
 

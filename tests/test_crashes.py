@@ -12,7 +12,9 @@ import pytest
 from conftest import REPO
 from small_nets import write_checkpoint
 
-from image_classifier import checkpoints, optimization, recipes, saving
+from image_classifier import checkpoints, saving
+from image_classifier.optimization import optimizers
+from image_classifier.training import recipes
 from slim_compat import tf
 
 _KILLED = -signal.SIGKILL
@@ -242,7 +244,7 @@ _EVERYTHING = {
 @pytest.mark.slow
 @pytest.mark.parametrize(
   'settings',
-  [*({'optimizer': name} for name in optimization.OPTIMIZERS), _BATCH_NORM | _EVERYTHING],
+  [*({'optimizer': name} for name in optimizers.OPTIMIZERS), _BATCH_NORM | _EVERYTHING],
   ids=lambda settings: settings.get('model_name', settings['optimizer']),
 )
 def test_random_moments(settings, driver, tiny_dataset, tmp_path):

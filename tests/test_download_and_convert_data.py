@@ -21,7 +21,8 @@ import eval_image_classifier
 import export_inference_graph
 import train_image_classifier
 from datasets import dataset_factory, flower_files
-from image_classifier import dataset_sources, inputs
+from image_classifier import inputs
+from image_classifier.downloads import dataset_sources
 from preprocessing import preprocessing_factory
 from scripts import download_and_convert_data
 from slim_compat import tf

@@ -9,7 +9,8 @@ import urllib.parse
 import loopback
 import pytest
 
-from image_classifier import command, pretrained
+from image_classifier import command
+from image_classifier.downloads import pretrained
 from nets import net_info
 from nets.checkpoint_urls import CHECKPOINT_URLS
 from scripts import download_pretrained

@@ -8,7 +8,7 @@ import time
 import loopback
 import pytest
 
-from image_classifier import downloads
+from image_classifier.downloads import fetching
 from slim_errors import RunError, UserError
 
 CONTENT = bytes(range(251)) * 40
@@ -27,7 +27,7 @@ def path(tmp_path):
 
 
 def fetch(server, path, **kwargs):
-  return downloads.fetch(server.url, path, **{'pause': 0.01, 'timeout': 5, **kwargs})
+  return fetching.fetch(server.url, path, **{'pause': 0.01, 'timeout': 5, **kwargs})
 
 
 def names(path):
@@ -240,7 +240,7 @@ def test_no_network_ends_at_once_and_says_what_to_do(server, path, monkeypatch):
   server.server_close()
   started = time.monotonic()
   with pytest.raises(RunError) as caught:
-    downloads.fetch(url, path, pause=10)
+    fetching.fetch(url, path, pause=10)
   assert time.monotonic() - started < 5
   assert f'fetch it by hand (10.0 kB) and put it at {path}' in str(caught.value)
 
@@ -258,7 +258,7 @@ def test_a_web_page_is_not_taken_for_the_file(server, path):
 )
 def test_odd_addresses_are_refused(url, path):
   with pytest.raises(UserError, match='https://'):
-    downloads.fetch(url, path)
+    fetching.fetch(url, path)
   assert not path.parent.exists()
 
 
@@ -289,4 +289,4 @@ def test_two_at_once_do_not_mix(server, path):
   [(0, '0 bytes'), (999, '999 bytes'), (95_100_000, '95.1 MB'), (6_400_000_000, '6.4 GB')],
 )
 def test_sizes_are_said_in_words(size, words):
-  assert downloads.describe_size(size) == words
+  assert fetching.describe_size(size) == words

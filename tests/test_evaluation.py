@@ -16,7 +16,8 @@ from PIL import Image
 
 import eval_image_classifier
 from datasets import dataset_factory, record_writer
-from image_classifier import checkpoints, evaluation, metrics, run_record
+from image_classifier import checkpoints, run_record
+from image_classifier.evaluation import metrics, scoring
 from nets import net_info, nets_factory
 from slim_compat import slim, tf
 from slim_errors import RunError
@@ -236,7 +237,7 @@ def test_a_terminal_gets_a_bar_that_counts_images(train_dir, data, tmp_path, mon
 @pytest.mark.parametrize('batch_size', [1, 7, 100])
 def test_batch_size_changes_no_result(train_dir, data, logits, batch_size):
   dataset = dataset_factory.get_dataset(None, 'validation', str(data))
-  predictions = evaluation.predict(
+  predictions = scoring.predict(
     str(train_dir), dataset, 'lenet', batch_size=batch_size, precision='float32'
   )
   assert predictions.labels.tolist() == make_labels().tolist()
@@ -279,7 +280,7 @@ def test_bfloat16(train_dir, data, logits, tmp_path, caplog):
   assert 'Computing in bfloat16, with weights and outputs in float32' in caplog.text
   assert read_report(tmp_path)['precision'] == 'bfloat16'
   dataset = dataset_factory.get_dataset(None, 'validation', str(data))
-  predictions = evaluation.predict(str(train_dir), dataset, 'lenet', precision='bfloat16')
+  predictions = scoring.predict(str(train_dir), dataset, 'lenet', precision='bfloat16')
   assert (predictions.logits.view(np.uint32) & 0xFFFF).any()  # the last layer's are not rounded
   # Each product is rounded by up to 2**-9 of itself; lenet has three layers of them.
   difference = np.abs(predictions.logits - logits).max()
@@ -529,13 +530,13 @@ def test_a_label_outside_the_classes_is_named(train_dir, data):
   dataset = dataset_factory.get_dataset(None, 'validation', str(data))
   dataset.num_classes = len(NAMES) + 1
   with pytest.raises(RunError, match=r'00000-of-00002.tfrecord: record 0 cannot be used'):
-    evaluation.predict(str(train_dir), dataset, 'lenet', labels_offset=1)
+    scoring.predict(str(train_dir), dataset, 'lenet', labels_offset=1)
 
 
 def test_wrong_count_in_the_description_is_said(train_dir, data):
   dataset = dataset_factory.get_dataset(None, 'validation', str(data))
   dataset.num_samples = COUNT + 1
-  figures = evaluation.evaluate(str(train_dir), dataset, 'lenet')
+  figures = scoring.evaluate(str(train_dir), dataset, 'lenet')
   assert figures['num_examples'] == COUNT
   assert 'hold 23 records and the data set states 24' in figures['warnings'][0]
 
@@ -600,7 +601,7 @@ def test_stale_batch_norm_statistics_are_said(tmp_path, monkeypatch, stored_mean
     checkpoint = tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
   dataset = dataset_factory.get_dataset(None, 'validation', str(tmp_path / 'data'))
   dataset.num_classes = 3
-  figures = evaluation.evaluate(checkpoint, dataset, 'colour', preprocessing_name='lenet')
+  figures = scoring.evaluate(checkpoint, dataset, 'colour', preprocessing_name='lenet')
   said = [text for text in figures['warnings'] if text.startswith('Batch-norm statistics')]
   assert bool(said) == stale
   if stale:

@@ -14,12 +14,13 @@ from conftest import REPO
 
 from datasets import dataset_factory
 from datasets import records as record_files
-from image_classifier import feature_batches, feature_cache, inputs
+from image_classifier import inputs
+from image_classifier.features import cache, row_batches
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import RunError
 
-_VIEWS = feature_cache.Views({'name': 'inception', 'use_grayscale': False}, 28)
+_VIEWS = cache.Views({'name': 'inception', 'use_grayscale': False}, 28)
 _FLIPPED = {'name': 'inception', 'use_grayscale': False, 'vertical_flip': True}
 _RANDOM_VIEWS = _VIEWS._replace(count=3, seed=5)
 
@@ -32,7 +33,7 @@ def _frozen(weight=1.0, precision='float32', name='features', size=28):
     pooled = tf.nn.avg_pool2d(images, 2, 2, 'VALID', name='map')
     names, shapes = (vector.name, pooled.name), ((size,), tuple(pooled.shape.as_list()[1:]))
   config = tf.ConfigProto()
-  return feature_cache.Frozen(graph.as_graph_def(), images.name, names, shapes, precision, config)
+  return cache.Frozen(graph.as_graph_def(), images.name, names, shapes, precision, config)
 
 
 def _split(folder, name='train'):
@@ -42,14 +43,14 @@ def _split(folder, name='train'):
 def _fill(root, dataset, frozen=None, views=_VIEWS):
   """Opens the store and fills it; returns it, and how many rows were computed."""
   frozen = frozen or _frozen(size=views.image_size)
-  store = feature_cache.open_store(str(root), dataset, frozen, views)
-  images = feature_cache.read_records(dataset).images
-  return store, feature_cache.fill(store, dataset, frozen, views, images)
+  store = cache.open_store(str(root), dataset, frozen, views)
+  images = cache.read_records(dataset).images
+  return store, cache.fill(store, dataset, frozen, views, images)
 
 
 def _rows(store, dataset, num_views=1):
   """The features of a split in the order of its records."""
-  images = feature_cache.read_records(dataset).images
+  images = cache.read_records(dataset).images
   return store.gather(store.places((image, v) for image in images for v in range(num_views)))
 
 
@@ -58,8 +59,8 @@ def filled(tiny_dataset, tmp_path_factory):
   """Stores of the train split in blocks of ten rows, one of another checkpoint beside."""
   root = tmp_path_factory.mktemp('缓存')
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(feature_cache, '_BATCH_SIZE', 10)
-    patch.setattr(feature_cache, '_BLOCK_BYTES', 1)
+    patch.setattr(cache, '_BATCH_SIZE', 10)
+    patch.setattr(cache, '_BLOCK_BYTES', 1)
     store, _ = _fill(root, _split(tiny_dataset), _frozen(0.5))
     os.rename(store.folder, root / 'of another checkpoint')
     _fill(root, _split(tiny_dataset))
@@ -111,21 +112,21 @@ def test_what_is_there_is_not_computed_again(tiny_dataset, root):
 )
 def test_another_identity_has_a_store_of_its_own(frozen, views, tiny_dataset, filled):
   dataset = _split(tiny_dataset)
-  store = feature_cache.open_store(str(filled), dataset, frozen, views)
+  store = cache.open_store(str(filled), dataset, frozen, views)
   assert os.path.basename(store.folder) not in os.listdir(filled)
-  images = feature_cache.read_records(dataset).images
-  assert feature_cache.missing_rows(store, images, views.count).all()
+  images = cache.read_records(dataset).images
+  assert cache.missing_rows(store, images, views.count).all()
 
 
 def test_what_makes_no_difference_to_the_evaluation_view_shares_a_store(tiny_dataset, filled):
   views = _VIEWS._replace(preprocessing=_FLIPPED, seed=7)
-  store = feature_cache.open_store(str(filled), _split(tiny_dataset), _frozen(), views)
+  store = cache.open_store(str(filled), _split(tiny_dataset), _frozen(), views)
   assert os.path.basename(store.folder) in os.listdir(filled)
 
 
 def test_the_code_that_makes_the_pictures_counts(tiny_dataset, filled, tmp_path, monkeypatch):
   root = shutil.copytree(filled, tmp_path / 'copy')
-  monkeypatch.setattr(feature_cache, '_digest_of_code', lambda: 'other')
+  monkeypatch.setattr(cache, '_digest_of_code', lambda: 'other')
   assert _fill(root, _split(tiny_dataset))[1] == 30
 
 
@@ -208,7 +209,7 @@ def test_a_block_that_is_not_what_it_was_is_computed_anew(
   assert message in caplog.messages
   for one, other in zip(_rows(store, dataset), whole, strict=True):
     np.testing.assert_array_equal(one, other)
-  assert feature_cache.open_store(str(root), dataset, _frozen(), _VIEWS).folder == store.folder
+  assert cache.open_store(str(root), dataset, _frozen(), _VIEWS).folder == store.folder
   assert len(_blocks(store)) == 3 and caplog.messages.count(message) == 1
 
 
@@ -217,15 +218,15 @@ _HALF = """
 import sys, time
 sys.path[:0] = [sys.argv[1], sys.argv[1] + '/tests']
 import test_feature_cache
-from image_classifier import feature_cache, feature_store
-feature_cache._BATCH_SIZE, feature_cache._BLOCK_BYTES = 3, 1
-add = feature_store.FeatureStore.add
+from image_classifier.features import cache, storage
+cache._BATCH_SIZE, cache._BLOCK_BYTES = 3, 1
+add = storage.FeatureStore.add
 def add_two(store, rows):
   add(store, rows)
   if len(test_feature_cache._blocks(store)) == 2:
     print('half', flush=True)
     time.sleep(1000)
-feature_store.FeatureStore.add = add_two
+storage.FeatureStore.add = add_two
 test_feature_cache._fill(sys.argv[2], test_feature_cache._split(sys.argv[3]))
 """
 
@@ -255,8 +256,8 @@ def test_a_killed_process_leaves_what_it_computed_to_one_that_waits(
 
 
 def test_a_full_disk_keeps_the_rows_before(tiny_dataset, root, monkeypatch):
-  monkeypatch.setattr(feature_cache, '_BATCH_SIZE', 10)
-  monkeypatch.setattr(feature_cache, '_BLOCK_BYTES', 1)
+  monkeypatch.setattr(cache, '_BATCH_SIZE', 10)
+  monkeypatch.setattr(cache, '_BLOCK_BYTES', 1)
   replace, count = os.replace, collections.Counter()
 
   def replace_or_fail(source, target):
@@ -274,7 +275,7 @@ def test_a_full_disk_keeps_the_rows_before(tiny_dataset, root, monkeypatch):
 
 def test_a_damaged_record_is_named(tiny_dataset, root):
   with pytest.raises(RunError, match=r'tfrecord: record 0 cannot be used'):
-    feature_cache.read_records(_split(tiny_dataset), labels_offset=2)
+    cache.read_records(_split(tiny_dataset), labels_offset=2)
 
 
 # Batches.
@@ -282,11 +283,11 @@ def test_a_damaged_record_is_named(tiny_dataset, root):
 
 def _batches(store, dataset, steps, num_views=1, batch_size=7, **settings):
   """[(vectors, maps, labels, filenames)] of the first training batches."""
-  records = feature_cache.read_records(dataset)
+  records = cache.read_records(dataset)
   with tf.Graph().as_default(), tf.Session() as session:
-    rows = feature_batches.training_rows(records, num_views, batch_size, **settings)
+    rows = row_batches.training_rows(records, num_views, batch_size, **settings)
     keys = [(image, view) for image in records.images for view in range(num_views)]
-    features, initializer = feature_batches.features(rows, store, keys)
+    features, initializer = row_batches.features(rows, store, keys)
     assert [f.shape.as_list() for f in features] == [[batch_size, 28], [batch_size, 14, 14, 3]]
     assert all(f.dtype == tf.float32 for f in features)
     assert not tf.global_variables()  # which checkpoints hold
@@ -303,10 +304,10 @@ def _joined(batches):
 def test_an_epoch_holds_every_image_once_with_its_label(
   in_memory, precision, tiny_dataset, root, monkeypatch
 ):
-  monkeypatch.setattr(feature_batches, '_MEMORY_SHARE', in_memory)
+  monkeypatch.setattr(row_batches, '_MEMORY_SHARE', in_memory)
   dataset = _split(tiny_dataset)
   store, _ = _fill(root, dataset, _frozen(1.0, precision))
-  records, (expected, _) = feature_cache.read_records(dataset), _rows(store, dataset)
+  records, (expected, _) = cache.read_records(dataset), _rows(store, dataset)
   known = {name: i for i, name in enumerate(records.filenames)}
   vectors, maps, labels, filenames = _joined(_batches(store, dataset, 9, seed=3))
   for epoch in (filenames[:30], filenames[30:60]):
@@ -320,7 +321,7 @@ def test_an_epoch_holds_every_image_once_with_its_label(
 
 @pytest.mark.parametrize('in_memory', [True, False])
 def test_a_resumed_run_sees_what_it_would_have_seen(in_memory, tiny_dataset, root, monkeypatch):
-  monkeypatch.setattr(feature_batches, '_MEMORY_SHARE', in_memory)
+  monkeypatch.setattr(row_batches, '_MEMORY_SHARE', in_memory)
   dataset = _split(tiny_dataset)
   store, _ = _fill(root, dataset, views=_RANDOM_VIEWS)
   whole = _joined(_batches(store, dataset, 12, 3))
@@ -345,9 +346,9 @@ def test_an_image_shows_its_views_in_turn(tiny_dataset, root):
 def test_classes_are_balanced_on_demand(tiny_dataset, root, monkeypatch):
   dataset = _split(tiny_dataset)
   store, _ = _fill(root, dataset)
-  records = feature_cache.read_records(dataset)
+  records = cache.read_records(dataset)
   records = records._replace(labels=np.minimum(records.labels, 1))  # 10 of class 0, 20 of class 1
-  monkeypatch.setattr(feature_cache, 'read_records', lambda _: records)
+  monkeypatch.setattr(cache, 'read_records', lambda _: records)
   settings = {'batch_size': 5, 'class_counts': [10, 20]}
   (labels,) = _joined([[batch[2]] for batch in _batches(store, dataset, 6, **settings)])
   assert collections.Counter(labels.tolist()) == {0: 15, 1: 15}

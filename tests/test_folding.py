@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_nets import random_values
 
-from image_classifier import folding
+from image_classifier.graphs import folding
 from nets import net_info, nets_factory
 from nets.batch_norm import batch_norm
 from slim_compat import slim, tf

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from image_classifier import clips, folding, frozen_part
+from image_classifier import clips
+from image_classifier.features import frozen_part
+from image_classifier.graphs import folding
 from nets import nets_factory
 from slim_compat import slim, tf
 

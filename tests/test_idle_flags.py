@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 import train_image_classifier
-from image_classifier import idle_flags, optimization, schedules
+from image_classifier.optimization import optimizers, schedules
 from image_classifier.options import TrainingOptions
+from image_classifier.training import idle_flags
 from tests.small_nets import run
 
 _NAMES = {field.name for field in dataclasses.fields(TrainingOptions)}
@@ -35,7 +36,7 @@ def test_which_are_idle(settings, idle):
 def test_tables_name_what_there_is():
   assert {*idle_flags._OF_OPTIMIZERS, *idle_flags._OF_SCHEDULES, *idle_flags._NEEDS} <= _NAMES
   for table, known in (
-    (idle_flags._OF_OPTIMIZERS, optimization.OPTIMIZERS),
+    (idle_flags._OF_OPTIMIZERS, optimizers.OPTIMIZERS),
     (idle_flags._OF_SCHEDULES, schedules.SCHEDULES),
   ):
     assert {user for users in table.values() for user in users} <= set(known)

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from small_nets import run, write_checkpoint
 
-from image_classifier import checkpoints, keras_files, keras_rows, keras_weights
-from image_classifier.keras_nets import KERAS_NETS
+from image_classifier import checkpoints
+from image_classifier.keras_weights import conversion, rows, weight_files
+from image_classifier.keras_weights.nets import KERAS_NETS
 from nets import net_info, nets_factory
 from preprocessing import preprocessing_factory
 from scripts import import_keras_weights
@@ -54,7 +55,7 @@ def imported(made, tmp_path_factory):
   @functools.cache
   def import_file(name, file):
     prefix = str(folder / f'{file}.ckpt')
-    facts = keras_weights.import_weights(str(made / file), name, prefix, accept_difference=True)
+    facts = conversion.import_weights(str(made / file), name, prefix, accept_difference=True)
     assert facts['num_classes'] == (None if 'notop' in file else reference.CLASSES)
     return prefix
 
@@ -119,7 +120,7 @@ def test_the_same_picture_gives_the_same_answers_in_every_net(tmp_path, name):
   notop = [] if name.startswith('vgg') else ['_notop.weights.h5']
   for suffix in reference.MODELS[name][3] + notop:
     prefix = str(tmp_path / f'{name}{suffix}.ckpt')
-    facts = keras_weights.import_weights(str(tmp_path / (name + suffix)), name, prefix, True)
+    facts = conversion.import_weights(str(tmp_path / (name + suffix)), name, prefix, True)
     _check_parity(tmp_path, name, prefix, facts['num_classes'])
 
 
@@ -139,12 +140,12 @@ def test_every_table_and_every_variable_of_the_nets_agree():
 
 
 def _arrays(file):
-  with keras_files.open_layers(str(file)) as layers:
+  with weight_files.open_layers(str(file)) as layers:
     return [(layer.kind, [np.asarray(array) for array in layer.arrays]) for layer in layers]
 
 
 def _assert_same(arrays, others):
-  for kind in keras_files.CLASSES:  # those of one kind are in the order of the model
+  for kind in weight_files.CLASSES:  # those of one kind are in the order of the model
     ours = [array for k, layer in arrays if k == kind for array in layer]
     theirs = [array for k, layer in others if k == kind for array in layer]
     assert len(ours) == len(theirs)
@@ -165,16 +166,16 @@ def _assert_same(arrays, others):
 def test_there_and_back_is_bit_exact(made, imported, tmp_path, file, back):
   name = file.partition('.')[0].removesuffix('_notop')
   back = str(tmp_path / back)
-  classes = keras_weights.export_weights(imported(name, file), name, back, accept_difference=True)
+  classes = conversion.export_weights(imported(name, file), name, back, accept_difference=True)
   assert classes == (None if 'notop' in file else reference.CLASSES)
   _assert_same(_arrays(back), _arrays(made / file))
 
 
 def test_a_slim_checkpoint_comes_back_bit_exact(tmp_path):
   prefix = write_checkpoint(tmp_path, 'mobilenet_v1_025', 5, size=32)
-  keras_weights.export_weights(prefix, 'mobilenet_v1_025', str(tmp_path / 'a.weights.h5'))
+  conversion.export_weights(prefix, 'mobilenet_v1_025', str(tmp_path / 'a.weights.h5'))
   again = str(tmp_path / 'again.ckpt')
-  keras_weights.import_weights(str(tmp_path / 'a.weights.h5'), 'mobilenet_v1_025', again)
+  conversion.import_weights(str(tmp_path / 'a.weights.h5'), 'mobilenet_v1_025', again)
   old, new = tf.train.load_checkpoint(prefix), tf.train.load_checkpoint(again)
   names = checkpoints.variables(again)
   assert len(names) == 137  # 28 kernels, 27 batch norms of 4, the top's bias
@@ -188,7 +189,7 @@ def test_keras_loads_what_is_exported(made, imported, tmp_path):
   prefix = imported(name, source.name)
   files = [tmp_path / 'new.weights.h5', tmp_path / 'legacy.h5']
   for file in files:
-    keras_weights.export_weights(prefix, name, str(file))
+    conversion.export_weights(prefix, name, str(file))
   _keras('load', name, *files)
   wanted = [array for _, arrays in _arrays(source) for array in arrays]
   for file in files:
@@ -200,7 +201,7 @@ def test_keras_loads_what_is_exported(made, imported, tmp_path):
 
 def test_moving_averages_are_what_is_exported(tmp_path):
   prefix = write_checkpoint(tmp_path, 'mobilenet_v1_025', 5, size=32, averages=True)
-  keras_weights.export_weights(prefix, 'mobilenet_v1_025', str(tmp_path / 'a.h5'))
+  conversion.export_weights(prefix, 'mobilenet_v1_025', str(tmp_path / 'a.h5'))
   reader = tf.train.load_checkpoint(prefix)
   first = reader.get_tensor(f'MobilenetV1/Conv2d_0/weights{checkpoints.AVERAGE_SUFFIX}')
   np.testing.assert_array_equal(_arrays(tmp_path / 'a.h5')[0][1][0], first)
@@ -213,7 +214,7 @@ def test_the_order_of_a_file_counts_where_it_gives_no_names(made, imported, tmp_
   with h5py.File(nameless, 'a') as file:
     for group in file['layers'].values():
       del group['vars'].attrs['name']
-  keras_weights.import_weights(str(nameless), 'mobilenet_v1_025', str(tmp_path / 'a.ckpt'))
+  conversion.import_weights(str(nameless), 'mobilenet_v1_025', str(tmp_path / 'a.ckpt'))
   named = imported('mobilenet_v1_025', 'mobilenet_v1_025.weights.h5')
   part = '.data-00000-of-00001'
   assert (tmp_path / f'a.ckpt{part}').read_bytes() == pathlib.Path(named + part).read_bytes()
@@ -221,11 +222,11 @@ def test_the_order_of_a_file_counts_where_it_gives_no_names(made, imported, tmp_
 
 def test_the_difference_in_epsilon_is_folded_into_the_variance():
   keras_variance = np.float32([1e-6, 3e-5, 0.01, 1, 500])
-  slim_variance = keras_rows.EPSILON.to_slim(keras_variance)
+  slim_variance = rows.EPSILON.to_slim(keras_variance)
   np.testing.assert_allclose(
     slim_variance.astype(np.float64) + 1e-5, keras_variance.astype(np.float64) + 1.001e-5, rtol=1e-7
   )
-  np.testing.assert_array_equal(keras_rows.EPSILON.to_keras(slim_variance), keras_variance)
+  np.testing.assert_array_equal(rows.EPSILON.to_keras(slim_variance), keras_variance)
 
 
 def test_the_command_writes_a_checkpoint_with_a_sidecar(made, tmp_path, caplog):
@@ -250,25 +251,25 @@ def test_the_command_writes_a_checkpoint_with_a_sidecar(made, tmp_path, caplog):
 
 def test_the_1000_classes_of_imagenet_have_no_background(tmp_path):
   prefix = write_checkpoint(tmp_path, 'mobilenet_v1_025', 1000, size=32)
-  keras_weights.export_weights(prefix, 'mobilenet_v1_025', str(tmp_path / 'a.h5'))
+  conversion.export_weights(prefix, 'mobilenet_v1_025', str(tmp_path / 'a.h5'))
   arguments = str(tmp_path / 'a.h5'), 'mobilenet_v1_025', str(tmp_path / 'a.ckpt')
-  facts = keras_weights.import_weights(*arguments)
+  facts = conversion.import_weights(*arguments)
   assert (facts['num_classes'], facts['labels_offset']) == (1000, 1)
 
 
 def test_resnet_v2_is_told_to_be_prepared_as_inception(made, tmp_path):
   arguments = str(made / 'resnet_v2_50_notop.weights.h5'), 'resnet_v2_50', str(tmp_path / 'a.ckpt')
   with pytest.raises(UserError, match='first pooling.*--accept_difference'):
-    keras_weights.import_weights(*arguments)
+    conversion.import_weights(*arguments)
   assert not list(tmp_path.iterdir())
-  facts = keras_weights.import_weights(*arguments, accept_difference=True)
+  facts = conversion.import_weights(*arguments, accept_difference=True)
   assert facts['preprocessing_name'] == 'inception'
   assert facts['left_out'] == ['resnet_v2_50/logits']
 
 
 def _refusal(weights, name, tmp_path):
   with pytest.raises(UserError) as error:
-    keras_weights.import_weights(str(weights), name, str(tmp_path / 'no' / 'a.ckpt'))
+    conversion.import_weights(str(weights), name, str(tmp_path / 'no' / 'a.ckpt'))
   assert not (tmp_path / 'no').exists()
   assert str(error.value).count('\n') == 0
   return str(error.value)
@@ -335,5 +336,5 @@ def test_a_checkpoint_of_another_net_is_not_exported(tmp_path):
   prefix = write_checkpoint(tmp_path, 'mobilenet_v1_025', 5, size=32)
   for name, lacks in (('mobilenet_v1_050', 'has shape'), ('inception_v3', 'lacks')):
     with pytest.raises(UserError, match=lacks):
-      keras_weights.export_weights(prefix, name, str(tmp_path / 'a.h5'))
+      conversion.export_weights(prefix, name, str(tmp_path / 'a.h5'))
   assert not (tmp_path / 'a.h5').exists()

@@ -33,6 +33,20 @@ LAYERS = (
   ('tests',),
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
+# The packages of image_classifier, and which others each may import. It names only those before it,
+# so there is no cycle. The modules beside the packages are what several share, and import none.
+PACKAGES = {
+  'doctor': (),
+  'downloads': (),
+  'graphs': (),
+  'optimization': (),
+  'keras_weights': ('graphs',),
+  'evaluation': ('graphs',),
+  'classification': ('evaluation', 'graphs'),
+  'features': ('evaluation', 'graphs'),
+  'training': ('evaluation', 'features', 'optimization'),
+  'suspects': ('evaluation', 'features', 'training'),
+}
 TENSORFLOW = {'tensorflow', 'tf_keras', 'tf_slim'}
 # Modules whose distribution has another name; protobuf and h5py come with TensorFlow, in the
 # versions it takes.
@@ -93,6 +107,75 @@ def test_no_module_imports_upwards_or_sideways():
 def test_every_file_of_the_root_has_a_layer():
   root = {path.stem for path in REPO.glob('*.py')} - {'setup'}
   assert root == {name for name in HEIGHT if (REPO / f'{name}.py').exists()}
+
+
+def packages_imported(source):
+  """Returns the packages of image_classifier that Python source imports, or imports from."""
+  names = set()
+  for node in ast.walk(ast.parse(source)):
+    modules = modules_of(node)
+    names |= modules
+    if isinstance(node, ast.ImportFrom):
+      names |= {f'{module}.{alias.name}' for module in modules for alias in node.names}
+  return {
+    package
+    for package in PACKAGES
+    if any(f'{name}.'.startswith(f'image_classifier.{package}.') for name in names)
+  }
+
+
+def forbidden(package, source):
+  """Returns the packages that source of a package (or of none) imports and may not."""
+  return packages_imported(source) - {package, *PACKAGES.get(package, ())}
+
+
+def test_packages_import_what_the_table_allows():
+  wrong = [
+    f'{path.relative_to(REPO)} imports {name}'
+    for path in sorted((REPO / 'image_classifier').rglob('*.py'))
+    for name in forbidden(path.parent.name, path.read_text(encoding='utf-8'))
+  ]
+  assert not wrong, wrong
+
+
+@pytest.mark.parametrize(
+  ('package', 'source'),
+  [
+    ('evaluation', 'from image_classifier.training import runs'),
+    ('graphs', 'from image_classifier.evaluation.metrics import compute'),
+    ('features', 'def late():\n  import image_classifier.suspects.search'),
+    ('doctor', 'from image_classifier import command, downloads'),
+    ('image_classifier', 'from image_classifier.graphs import sidecar'),
+  ],
+)
+def test_an_import_that_the_table_does_not_allow_is_found(package, source):
+  assert len(forbidden(package, source)) == 1
+
+
+def test_the_table_of_packages_has_no_cycle():
+  names = list(PACKAGES)
+  for number, name in enumerate(names):
+    assert set(PACKAGES[name]) <= set(names[:number]), name
+
+
+def test_every_package_says_what_it_is_for_and_has_no_code():
+  folders = {path.parent.name for path in (REPO / 'image_classifier').glob('*/*.py')}
+  assert folders == set(PACKAGES)
+  listed = (REPO / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+  for name in ('', *PACKAGES):
+    init = ast.parse((REPO / 'image_classifier' / name / '__init__.py').read_text('utf-8'))
+    assert len(init.body) == 1 and ast.get_docstring(init), name
+    assert not name or f'| `{name}/` |' in listed, name
+
+
+def test_imports_are_absolute():
+  relative = [
+    f'{path.relative_to(REPO)}:{node.lineno}'
+    for path in own_files()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+    if isinstance(node, ast.ImportFrom) and node.level
+  ]
+  assert not relative, f'the layers are read from full names: {relative}'
 
 
 def tensorflow_before_slim_compat(path):

@@ -12,7 +12,7 @@ from conftest import REPO
 from PIL import Image
 from small_nets import run
 
-from image_classifier import rate_chart, rate_test
+from image_classifier.training import rate_chart, rate_test
 from scripts import lr_find
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from image_classifier import metrics
+from image_classifier.evaluation import metrics
 
 NAMES = ['a', 'b', 'c']
 # Truth:        a  a  a  b  b  c; predicted a  a  b  b  a  a (the last one by a tie of a and c).

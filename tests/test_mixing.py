@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from image_classifier import mixing
+from image_classifier.optimization import mixing
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
 from slim_errors import UserError

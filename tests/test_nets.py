@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from image_classifier import graph_safety
+from image_classifier.graphs import safety
 from nets import (
   mobilenet_v1,
   mobilenet_v2,
@@ -185,7 +185,7 @@ class TestInferenceForm:
 
   def test_operations_are_those_that_a_graph_may_hold(self, inference_form):
     operations = {operation.type for operation in inference_form.graph.get_operations()}
-    assert operations <= graph_safety.NETS
+    assert operations <= safety.NETS
 
   def test_parameters_are_counted(self, inference_form):
     trainable = [v.shape.as_list() for v in inference_form.variables if v.trainable]

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from image_classifier import optimization
+from image_classifier.optimization import optimizers
 from image_classifier.options import TrainingOptions
 from nets.net_info import net_info
 from slim_compat import tf
@@ -36,24 +36,24 @@ def _descent(steps, starts, gradients=None, **settings):
       tf.get_variable(name, initializer=np.asarray(value, np.float32))
       for name, value in starts.items()
     ]
-    optimizers = optimization.optimizers(options, tf.constant(options.learning_rate), variables)
+    groups = optimizers.by_rate(options, tf.constant(options.learning_rate), variables)
     loss = tf.add_n(
       [
         tf.reduce_sum(v * (v / 2 if gradients is None else np.float32(gradients[v.op.name])))
         for v in variables
       ]
     )
-    pairs = optimization.compute_gradients(optimizers, loss)
+    pairs = optimizers.compute_gradients(groups, loss)
     norm = tf.global_norm([gradient for gradient, _ in pairs])
     with tf.control_dependencies([norm]):
-      update = optimization.apply_gradients(options, optimizers, pairs, norm, global_step)
+      update = optimizers.apply_gradients(options, groups, pairs, norm, global_step)
     session.run(tf.global_variables_initializer())
     for _ in range(steps):
       session.run(update)
     return {v.op.name: session.run(v) for v in tf.global_variables()}
 
 
-@pytest.mark.parametrize('name', optimization.OPTIMIZERS)
+@pytest.mark.parametrize('name', optimizers.OPTIMIZERS)
 def test_every_optimizer_goes_down(name):
   assert _after(3, optimizer=name) < 1.0
 
@@ -197,10 +197,10 @@ def test_every_variable_of_a_net_belongs_to_a_block_or_the_head():
   for name in ('mobilenet_v1_025', 'mobilenet_v3_small', 'inception_v3', 'resnet_v2_50'):
     options = TrainingOptions(model_name=name, layer_decay=0.5)
     info = net_info(name)
-    multipliers = [optimization.rate_multiplier(options, f'{s}/weights') for s in info.blocks]
+    multipliers = [optimizers.rate_multiplier(options, f'{s}/weights') for s in info.blocks]
     expected = [0.5**depth for depth in range(len(info.blocks), 0, -1)]
     assert multipliers == expected
-    assert optimization.rate_multiplier(options, f'{info.head_scopes[0]}/weights') == 1
+    assert optimizers.rate_multiplier(options, f'{info.head_scopes[0]}/weights') == 1
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_every_variable_of_a_net_belongs_to_a_block_or_the_head():
 )
 def test_settings_that_cannot_work(settings, words):
   with pytest.raises(UserError, match=words):
-    optimization.check(TrainingOptions(**settings))
+    optimizers.check(TrainingOptions(**settings))
 
 
 @pytest.mark.parametrize(
@@ -249,5 +249,5 @@ def test_settings_that_cannot_work(settings, words):
   ],
 )
 def test_a_high_rate_is_warned_of(settings, warned, caplog):
-  optimization.warn_of_high_rate(TrainingOptions(**settings))
+  optimizers.warn_of_high_rate(TrainingOptions(**settings))
   assert any('--learning_rate=' in message for message in caplog.messages) is warned

@@ -10,8 +10,9 @@ from small_nets import SHADOW, run, write_checkpoint, write_run
 import eval_image_classifier
 import train_image_classifier
 from datasets import dataset_factory
-from image_classifier import batch_norm_statistics, inputs
+from image_classifier import inputs
 from image_classifier.options import TrainingOptions
+from image_classifier.training import batch_norm_statistics
 from nets import net_info, nets_factory
 from nets.batch_norm import batch_norm
 from preprocessing import preprocessing_factory

@@ -12,17 +12,9 @@ from conftest import TINY_CLASSES
 from small_nets import run, write_checkpoint, write_run
 
 import train_image_classifier
-from image_classifier import (
-  checkpoints,
-  command,
-  recipes,
-  run_length,
-  stages,
-  training,
-  training_loop,
-  validation,
-)
+from image_classifier import checkpoints, command, run_length
 from image_classifier.options import TrainingOptions
+from image_classifier.training import loop, recipes, runs, stages, validation
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -289,14 +281,14 @@ def test_the_same_command_goes_on(
 
 @pytest.fixture
 def told(monkeypatch):
-  """What training.train is asked for, without doing it."""
+  """What runs.train is asked for, without doing it."""
   calls = []
 
   def train(options, spent_seconds=0.0):
     calls.append((options, spent_seconds))
-    return training_loop.Result(1, 1.0, None)
+    return loop.Result(1, 1.0, None)
 
-  monkeypatch.setattr(training, 'train', train)
+  monkeypatch.setattr(runs, 'train', train)
   monkeypatch.setattr(stages, '_seconds', lambda train_dir: 12.0)
   return calls
 

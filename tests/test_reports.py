@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from image_classifier import calibration, metrics, reports
+from image_classifier.evaluation import calibration, metrics, reports
 
 NAMES = ['=formula', '冰川', 'sea ice']
 FILES = ['=a/1.jpg', '冰川/2 x.jpg', 'sea, ice/3.jpg', '']

@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
-from image_classifier import run_length, training
+from image_classifier import run_length
 from image_classifier.options import TrainingOptions
+from image_classifier.training import runs
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -49,7 +50,7 @@ def _options(dataset_dir, train_dir, **settings):
 
 def test_a_run_of_epochs(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, max_epochs=1.5)
-  assert training.train(options).step == 9  # 30 images are six batches
+  assert runs.train(options).step == 9  # 30 images are six batches
 
 
 class _SlowClock:
@@ -69,20 +70,20 @@ def test_a_run_of_minutes_goes_on_where_it_was(tiny_dataset, tmp_path, monkeypat
   settings = {'learning_rate_decay_type': 'cosine', 'log_every_n_steps': 1}
   options = _options(tiny_dataset, tmp_path, max_minutes=5.0, **settings)
   monkeypatch.setattr(run_length, 'time', _SlowClock(stop_at=100))
-  assert training.train(options).signal == signal.SIGTERM
+  assert runs.train(options).signal == signal.SIGTERM
   seconds = tf.train.load_variable(str(tmp_path), run_length.ELAPSED_SECONDS)
   assert 90 <= seconds < 150
   monkeypatch.setattr(run_length, 'time', _SlowClock(stop_at=None))
-  assert training.train(options).step > 5
+  assert runs.train(options).step > 5
   assert tf.train.load_variable(str(tmp_path), run_length.ELAPSED_SECONDS) >= 300
   lines = (tmp_path / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
   rates = [json.loads(line)['learning_rate'] for line in lines]
   assert rates == sorted(rates, reverse=True) and rates[-1] < 0.001 < rates[0]
-  assert training.train(options).loss is None  # its time is over
+  assert runs.train(options).loss is None  # its time is over
 
 
 def test_a_run_may_get_a_time_later(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=2)
-  training.train(options)
+  runs.train(options)
   more = dataclasses.replace(options, max_number_of_steps=4, max_minutes=5.0)
-  assert training.train(more).step == 4
+  assert runs.train(more).step == 4

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from conftest import REPO
 
-from image_classifier import checkpoints, metrics_log, run_lock, saving, watchdog
+from image_classifier import checkpoints, run_lock, saving
+from image_classifier.training import metrics_log, watchdog
 from slim_compat import tf
 from slim_errors import RunError, UserError
 

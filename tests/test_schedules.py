@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from image_classifier import run_length, schedules
+from image_classifier import run_length
+from image_classifier.optimization import schedules
 from image_classifier.options import TrainingOptions
 from slim_compat import tf
 from slim_errors import UserError

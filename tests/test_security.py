@@ -35,35 +35,18 @@ import freeze_graph
 import slim_files
 import slim_text
 from datasets import dataset_factory, labels, manifest
-from image_classifier import (
-  archives,
-  calibration,
-  checkpoints,
-  downloads,
-  evaluation,
-  export,
-  graph_files,
-  graph_limits,
-  graph_safety,
-  metrics,
-  reports,
-  run_record,
-  sidecar,
-)
-from image_classifier.inference import Classifier
+from image_classifier import checkpoints, run_record
+from image_classifier.classification.inference import Classifier
+from image_classifier.downloads import archives, fetching
+from image_classifier.evaluation import calibration, metrics, reports, scoring
+from image_classifier.graphs import export, graph_defs, limits, safety, sidecar
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import RunError, UserError
 
 _LOGITS = 'CifarNet/logits/BiasAdd'
 _NAMES = ('forest', 'sea ice', '城市')
-_ALLOWED = (
-  graph_safety.NETS
-  | graph_safety.PREPROCESSING
-  | graph_safety.OLD_GRAPHS
-  | graph_safety.VARIABLES
-  | graph_safety.SAVER
-)
+_ALLOWED = safety.NETS | safety.PREPROCESSING | safety.OLD_GRAPHS | safety.VARIABLES | safety.SAVER
 
 
 @pytest.fixture(scope='module')
@@ -93,7 +76,7 @@ def untouched(monkeypatch, tmp_path):
     (tf, 'import_graph_def'),
     (tf, 'Session'),
     (tf.saved_model.loader, 'load'),
-    (graph_files, 'import_graph'),
+    (graph_defs, 'import_graph'),
   ):
     monkeypatch.setattr(owner, name, refused)
   yield
@@ -186,11 +169,11 @@ def _operations_of_preprocessing():
 
 @pytest.mark.slow
 def test_the_list_holds_what_all_nets_need_and_nothing_else():
-  assert _operations_of_nets() == graph_safety.NETS
+  assert _operations_of_nets() == safety.NETS
 
 
 def test_the_list_holds_what_preprocessing_needs_and_nothing_else():
-  assert _operations_of_preprocessing() - graph_safety.NETS == graph_safety.PREPROCESSING
+  assert _operations_of_preprocessing() - safety.NETS == safety.PREPROCESSING
 
 
 def test_the_list_holds_what_a_saver_adds_and_nothing_else():
@@ -201,9 +184,9 @@ def test_the_list_holds_what_a_saver_adds_and_nothing_else():
       tf.train.Saver(sharded=sharded)
       graph_def = graph.as_graph_def()
       ops |= {node.op for node in graph_def.node}
-      graph_safety.check(graph_def, 'path', has_saver=True)
-  others = graph_safety.NETS | graph_safety.PREPROCESSING | graph_safety.OLD_GRAPHS
-  assert ops - others - graph_safety.VARIABLES == graph_safety.SAVER
+      safety.check(graph_def, 'path', has_saver=True)
+  others = safety.NETS | safety.PREPROCESSING | safety.OLD_GRAPHS
+  assert ops - others - safety.VARIABLES == safety.SAVER
 
 
 def test_the_list_holds_operations_that_exist_and_none_that_reaches_out():
@@ -212,7 +195,7 @@ def test_the_list_holds_operations_that_exist_and_none_that_reaches_out():
   assert [op for op in _ALLOWED if reaching.search(op)] == []
   is_stateful = [op for op in _ALLOWED if op_def_registry.get(op).is_stateful]
   random = {'RandomStandardNormal', 'RandomUniform', 'TruncatedNormal'}
-  assert set(is_stateful) <= random | graph_safety.VARIABLES | graph_safety.SAVER | {
+  assert set(is_stateful) <= random | safety.VARIABLES | safety.SAVER | {
     'Assert',
     'CheckNumerics',
     'VariableV2',
@@ -235,7 +218,7 @@ def _old_inception():
 
 
 def test_old_published_graphs_pass():
-  graph_safety.check(_old_inception(), 'inception.pb')
+  safety.check(_old_inception(), 'inception.pb')
 
 
 # Graphs that could do more
@@ -325,7 +308,7 @@ def test_functions_are_checked_wherever_they_hide(made, untouched):
     graph_def = _graph(made)
     change(graph_def)
     with pytest.raises(UserError) as caught:
-      graph_safety.check(graph_def, 'bad.pb', has_saver=True)
+      safety.check(graph_def, 'bad.pb', has_saver=True)
     return str(caught.value)
 
   def calling(graph_def):
@@ -386,10 +369,10 @@ def test_a_file_name_that_is_computed_is_refused(made):
   save = next(node for node in graph_def.node if node.op == 'SaveV2')
   save.input[0] = 'piece'
   with pytest.raises(UserError, match="from 'piece', which no Saver made"):
-    graph_safety.check(graph_def, 'bad.pb', has_saver=True)
+    safety.check(graph_def, 'bad.pb', has_saver=True)
   save.input[0] = 'evil'  # of itself, in a circle
   with pytest.raises(UserError, match="from 'evil'"):
-    graph_safety.check(graph_def, 'bad.pb', has_saver=True)
+    safety.check(graph_def, 'bad.pb', has_saver=True)
 
 
 def test_nothing_is_written_when_outputs_or_initializers_run(made, tmp_path, untouched, capsys):
@@ -461,7 +444,7 @@ def _is_refused_soon(made, file, message, capsys, seconds=60):
 
 def test_bombs_of_empty_nodes_are_refused_unread(made, tmp_path, untouched, capsys):
   file = tmp_path / 'bomb.pb'
-  file.write_bytes(b'\x0a\x00' * (graph_limits.MAX_NODES + 1))
+  file.write_bytes(b'\x0a\x00' * (limits.MAX_NODES + 1))
   assert _is_refused_soon(made, file, 'has more than 250000 nodes', capsys) < 100
   file.write_bytes(b'\x12\x02\x0a\x00' * (10 * 1024**2))  # libraries of an empty function
   assert _is_refused_soon(made, file, 'has more than 250000 nodes', capsys) < 200
@@ -473,7 +456,7 @@ def test_bombs_of_text_are_refused_unread(made, tmp_path, untouched, capsys):
   file = tmp_path / 'bomb.pbtxt'
   file.write_text('node{name:"a" op:"Relu"}\n' * 400_000)
   _is_refused_soon(made, file, 'more than 1000000 fields', capsys)
-  file.write_text('node{name:"' + 'a' * graph_limits.MAX_TEXT_BYTES + '"}')
+  file.write_text('node{name:"' + 'a' * limits.MAX_TEXT_BYTES + '"}')
   _is_refused_soon(made, file, 'MB of text', capsys)
   deep = 100_000
   file.write_text(
@@ -607,7 +590,7 @@ def test_no_data_becomes_code():
   assert found == {
     'slim_compat.py: importlib.import_module',
     'datasets/decode_worker.py: importlib.import_module',
-    'image_classifier/feature_batches.py: tf.numpy_function',
+    'image_classifier/features/row_batches.py: tf.numpy_function',
   }
 
 
@@ -651,8 +634,8 @@ def test_graphs_are_imported_at_one_place():
     if name.endswith(('import_graph_def', 'loader.load'))
   }
   # Freezing checks SavedModels first; the others import graphs that were built here.
-  built_here = {'trained_net.py', 'frozen_part.py', 'feature_cache.py'}
-  assert importing == {'graph_files.py', 'freezing.py', *built_here}
+  built_here = {'trained_net.py', 'frozen_part.py', 'cache.py'}
+  assert importing == {'graph_defs.py', 'freezing.py', *built_here}
 
 
 # JSON
@@ -759,8 +742,8 @@ def test_a_hostile_run_json_ends_in_one_sentence(made, tmp_path, tiny_dataset, c
   ):
     (tmp_path / 'run/run.json').write_text(json.dumps({**record, **change}))
     folders = f'--dataset_dir={tiny_dataset}', f'--eval_dir={tmp_path / "eval"}'
-    for command in ((*evaluated, *folders), (*exported, f'--output_file={tmp_path / "g.pb"}')):
-      assert run(*command) == 2, (change, command)
+    for arguments in ((*evaluated, *folders), (*exported, f'--output_file={tmp_path / "g.pb"}')):
+      assert run(*arguments) == 2, (change, arguments)
       printed = capsys.readouterr().err
       assert message in printed and '\x1b' not in printed
   assert not (tmp_path / 'g.pb').exists()
@@ -781,7 +764,7 @@ def test_what_lies_beside_a_checkpoint_is_never_run(made, tmp_path, tiny_dataset
   )
   assert checkpoints.resolve(str(tmp_path / 'run')) == str(tmp_path / 'run/model.ckpt-7')
   dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
-  assert evaluation.predict(str(tmp_path / 'run'), dataset, 'cifarnet', image_size=32).files
+  assert scoring.predict(str(tmp_path / 'run'), dataset, 'cifarnet', image_size=32).files
   source = f'--input_graph={made / "graph.pb"}'
   checkpoint, output = f'--input_checkpoint={tmp_path / "run"}', f'{tmp_path / "frozen.pb"}'
   assert run(freeze_graph, source, checkpoint, f'--output_graph={output}') == 0
@@ -971,7 +954,7 @@ def test_a_server_that_sends_more_than_it_said_is_refused(tmp_path, monkeypatch)
   with loopback.serving(bytes(10_000)) as server:
     server.chunked = True
     with pytest.raises(RunError, match='sends more than the 9000 bytes it has'):
-      downloads.fetch(server.url, tmp_path / 'net', size=9000, pause=0)
+      fetching.fetch(server.url, tmp_path / 'net', size=9000, pause=0)
   assert not list(tmp_path.iterdir())
 
 
@@ -980,7 +963,7 @@ def test_a_recorded_checksum_must_be_one(tmp_path):
   for text in (b'', b'abc', b'\xff' * 64, b'0' * 10_000):
     (tmp_path / 'net.sha256').write_bytes(text)
     with pytest.raises(UserError, match='net.sha256 holds no SHA-256'):
-      downloads.fetch('https://localhost/net', tmp_path / 'net')
+      fetching.fetch('https://localhost/net', tmp_path / 'net')
 
 
 @pytest.mark.parametrize('note', [{'validator': ['x']}, {'size': '9'}, {'url': 5}, {'size': [1]}])
@@ -990,7 +973,7 @@ def test_a_damaged_note_of_a_download_is_not_followed(tmp_path, monkeypatch, not
     (tmp_path / 'net.part').write_bytes(b'cont')
     facts = {'url': server.url, 'validator': '"one"', 'size': 7}
     (tmp_path / 'net.part.json').write_text(json.dumps({**facts, **note}))
-    downloads.fetch(server.url, tmp_path / 'net', pause=0)
+    fetching.fetch(server.url, tmp_path / 'net', pause=0)
     assert 'Range' not in server.requests[0]
   assert (tmp_path / 'net').read_bytes() == b'content'
 
@@ -1032,7 +1015,7 @@ def test_twenty_evaluations_leave_no_graph_and_no_memory(tmp_path, tiny_dataset)
   dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
   before, memory = len(tf.get_default_graph().get_operations()), []
   for number in range(20):
-    predictions = evaluation.predict(prefix, dataset, 'cifarnet', image_size=32)
+    predictions = scoring.predict(prefix, dataset, 'cifarnet', image_size=32)
     assert len(predictions.files) == 15
     if number % 4 == 3:
       memory.append(_memory())

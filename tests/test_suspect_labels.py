@@ -13,7 +13,8 @@ from PIL import Image
 from small_nets import run, write_checkpoint
 
 import data_convert
-from image_classifier import feature_cache, linear_probe, suspects
+from image_classifier.features import cache
+from image_classifier.suspects import linear_probe, search
 from scripts import suspect_labels
 
 _COLOURS = {'=rot <b>&': (200, 30, 30), '绿色': (30, 200, 30), 'blue': (30, 30, 200)}
@@ -147,7 +148,7 @@ def test_the_only_image_of_a_class_is_not_judged():
   labels = np.array([0] * 10 + [1] * 10 + [2])
   features = rng.normal(0, 0.1, (21, 4)).astype(np.float32) + labels[:, None]
   names = np.array([b''] * 20 + [b'\x1b[2J.jpg'])
-  records = feature_cache.Records([b'%d' % i for i in range(21)], labels, names)
-  findings = suspects.find(records, features, ['a', 'b', 'c\x1b'], 5)
+  records = cache.Records([b'%d' % i for i in range(21)], labels, names)
+  findings = search.find(records, features, ['a', 'b', 'c\x1b'], 5)
   assert findings.alone == ['c\x1b'] and findings.suspects == []
-  assert '\x1b' not in suspects.summary(findings)
+  assert '\x1b' not in search.summary(findings)

@@ -15,15 +15,9 @@ from conftest import REPO, TINY_CLASSES
 
 import train_image_classifier
 from datasets import dataset_factory, records
-from image_classifier import (
-  checkpoints,
-  command,
-  training,
-  training_graph,
-  training_loop,
-  training_net,
-)
+from image_classifier import checkpoints, command
 from image_classifier.options import TrainingOptions
+from image_classifier.training import loop, runs, train_graph, train_net
 from preprocessing import pictures, preprocessing_factory
 from slim_compat import tf
 
@@ -37,8 +31,8 @@ def _train(train_dir, dataset_dir, *arguments, model='lenet', steps=2):
 
 
 def _build(options, dataset, image_size):
-  net = training_net.build(options, dataset, image_size)
-  return training_graph.build(options, dataset, net)
+  net = train_net.build(options, dataset, image_size)
+  return train_graph.build(options, dataset, net)
 
 
 def _values(prefix):
@@ -167,14 +161,14 @@ def _options(dataset_dir, train_dir, **settings):
 def test_training_learns(tiny_dataset, tmp_path):
   adam = {'optimizer': 'adam', 'opt_epsilon': 1e-8, 'learning_rate': 0.002}
   options = _options(tiny_dataset, tmp_path, batch_size=10, max_number_of_steps=120, **adam)
-  result = training.train(options)
+  result = runs.train(options)
   assert result.step == 120
   assert result.loss < 0.5  # ln 3 = 1.1 is chance
 
 
 def test_tags_for_tensorboard(tiny_dataset, tmp_path, monkeypatch):
-  monkeypatch.setattr('image_classifier.training_loop._DETAIL_SUMMARIES_SECS', 1e-9)
-  training.train(_options(tiny_dataset, tmp_path, save_summaries_secs=1e-9))
+  monkeypatch.setattr('image_classifier.training.loop._DETAIL_SUMMARIES_SECS', 1e-9)
+  runs.train(_options(tiny_dataset, tmp_path, save_summaries_secs=1e-9))
   tags = _tags(tmp_path)
   for tag in (
     'learning_rate',
@@ -194,7 +188,7 @@ def test_tags_for_tensorboard(tiny_dataset, tmp_path, monkeypatch):
 @pytest.mark.parametrize(('seconds', 'scalars'), [(600, 2), (0, None)])
 def test_a_short_run_has_its_first_and_last_scalars(seconds, scalars, tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=5, save_summaries_secs=seconds)
-  training.train(options)
+  runs.train(options)
   assert _tags(tmp_path).get('total_loss') == scalars
   graph = (tmp_path / 'graph.pbtxt').read_text(encoding='utf-8')
   assert ('"HistogramSummary"' in graph) == bool(seconds)  # which take long to build
@@ -211,11 +205,11 @@ def test_the_auxiliary_loss_counts(tiny_dataset, tmp_path):
 
 @pytest.fixture(scope='module')
 def inception(tiny_dataset, tmp_path_factory):
-  """Settings and net of inception_v3, built once: a training_net.Net and its options."""
+  """Settings and net of inception_v3, built once: a train_net.Net and its options."""
   options = _options(tiny_dataset, tmp_path_factory.mktemp('v3'), model_name='inception_v3')
   with tf.Graph().as_default():
     dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
-    yield options, training_net.build(options, dataset, 107)
+    yield options, train_net.build(options, dataset, 107)
 
 
 @pytest.mark.parametrize(
@@ -234,8 +228,8 @@ def test_the_auxiliary_head_counts_when_it_teaches_or_is_named(how, is_trained, 
   options, net = inception
   with net.images.graph.as_default():
     options = dataclasses.replace(options, **how)
-    trained, left_out = training_graph._what_is_trained(options, net)
-    statistics = training_graph._statistics(options, left_out)
+    trained, left_out = train_graph._what_is_trained(options, net)
+    statistics = train_graph._statistics(options, left_out)
   names = {v.op.name for v in trained}
   assert names
   assert any(name.startswith('InceptionV3/AuxLogits/') for name in names) == is_trained
@@ -381,7 +375,7 @@ def mobilenet_checkpoint(short_mobilenet, tiny_dataset, tmp_path_factory):
   """A checkpoint of mobilenet_v1_025 to start from."""
   folder = tmp_path_factory.mktemp('mobilenet')
   options = _options(tiny_dataset, folder, model_name='mobilenet_v1_025', train_image_size=32)
-  training.train(dataclasses.replace(options, max_number_of_steps=1))
+  runs.train(dataclasses.replace(options, max_number_of_steps=1))
   return folder / 'model.ckpt-1'
 
 
@@ -411,7 +405,7 @@ def test_a_frozen_trunk_costs_nothing_and_is_in_every_checkpoint(
   settings |= {'moving_average_decay': 0.9, 'checkpoint_path': str(mobilenet_checkpoint)}
   for folder, steps in (('whole', 4), ('parts', 2), ('parts', 4)):
     options = _options(tiny_dataset, tmp_path / folder, **settings, max_number_of_steps=steps)
-    training.train(options)
+    runs.train(options)
   whole, parts = (_values(tmp_path / folder / 'model.ckpt-4') for folder in ('whole', 'parts'))
   assert whole.keys() == parts.keys() and _changed(whole, parts) == set()
   slots = {name.removesuffix('/RMSProp') for name in whole if name.endswith('/RMSProp')}
@@ -434,9 +428,9 @@ def test_the_loss_of_a_frozen_trunk_is_what_it_was(mobilenet_checkpoint, tiny_da
   for checkpoint in (None, str(mobilenet_checkpoint)):
     with tf.Graph().as_default(), tf.Session() as session:
       tf.set_random_seed(0)
-      net = training_net.build(options, dataset, 32)
+      net = train_net.build(options, dataset, 32)
       given = {v.op.name: v for v in net.variables} if checkpoint else {}
-      graph = training_graph.build(options, dataset, net, checkpoint, given)
+      graph = train_graph.build(options, dataset, net, checkpoint, given)
       session.run(tf.global_variables_initializer())
       tf.train.Saver({v.op.name: v for v in net.variables}).restore(
         session, str(mobilenet_checkpoint)
@@ -489,7 +483,7 @@ def test_batch_norm_frozen_keeps_all_statistics(mobilenet_checkpoint, tiny_datas
   ],
 )
 def test_batch_norm_decay_fits_the_run(settings, expected):
-  decay = training_net.batch_norm_decay(TrainingOptions(**settings))
+  decay = train_net.batch_norm_decay(TrainingOptions(**settings))
   assert decay == pytest.approx(expected) if expected else decay is None
 
 
@@ -623,7 +617,7 @@ def test_settings_change_the_first_loss(tiny_dataset, tmp_path):
     {'seed': 1},
   ]
   usual, *others = (
-    training.train(_options(tiny_dataset, tmp_path / str(i), **{**small, **s})).loss
+    runs.train(_options(tiny_dataset, tmp_path / str(i), **{**small, **s})).loss
     for i, s in enumerate(settings)
   )
   assert all(abs(loss - usual) > 1e-4 for loss in others), others
@@ -631,7 +625,7 @@ def test_settings_change_the_first_loss(tiny_dataset, tmp_path):
 
 def test_the_same_seed_gives_the_same_weights(tiny_dataset, tmp_path):
   for name, seed in (('first', 1), ('again', 1), ('other', 2)):
-    training.train(_options(tiny_dataset, tmp_path / name, model_name='cifarnet', seed=seed))
+    runs.train(_options(tiny_dataset, tmp_path / name, model_name='cifarnet', seed=seed))
   first, again, other = (
     _values(tmp_path / name / 'model.ckpt-2') for name in ('first', 'again', 'other')
   )
@@ -699,7 +693,7 @@ def test_images_are_prepared_by_a_thread_a_core_unless_said_otherwise():
 
 
 def test_clone_on_cpu_hides_the_gpus():
-  config = training._session_config(TrainingOptions(clone_on_cpu=True))
+  config = runs._session_config(TrainingOptions(clone_on_cpu=True))
   assert dict(config.device_count) == {'GPU': 0}
 
 
@@ -708,11 +702,11 @@ def test_clone_on_cpu_hides_the_gpus():
 
 def test_the_newest_five_checkpoints_stay(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=8, save_interval_secs=1e-9)
-  training.train(options)
+  runs.train(options)
   assert {path.stem for path in tmp_path.glob('*.index')} == {
     f'model.ckpt-{step}' for step in (4, 5, 6, 7, 8)
   }
-  training.train(dataclasses.replace(options, max_number_of_steps=10))
+  runs.train(dataclasses.replace(options, max_number_of_steps=10))
   assert {path.stem for path in tmp_path.glob('*.index')} == {
     f'model.ckpt-{step}' for step in (6, 7, 8, 9, 10)
   }
@@ -836,7 +830,7 @@ def _stand_still_at(number, seconds, monkeypatch):
 def test_standing_still_is_said(tiny_dataset, tmp_path, monkeypatch, caplog):
   _stand_still_at(12, 4, monkeypatch)  # in the third batch of five
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=5, num_preprocessing_threads=1)
-  assert training.train(options, patience=0.5).step == 5
+  assert runs.train(options, patience=0.5).step == 5
   lines = [line for line in caplog.messages if line.startswith('No step has ended for ')]
   assert any(f'waits for its batch to be read from {tiny_dataset}' in line for line in lines)
   assert len(lines) < 8
@@ -883,7 +877,7 @@ def test_a_signal_saves_and_exits(number, code, tiny_dataset, tmp_path):
 @pytest.mark.slow
 def test_a_long_run_does_not_grow(tiny_dataset, tmp_path, monkeypatch):
   sizes = []
-  original = training_loop.Progress.step
+  original = loop.Progress.step
 
   def step(self, number, loss):
     original(self, number, loss)
@@ -892,19 +886,19 @@ def test_a_long_run_does_not_grow(tiny_dataset, tmp_path, monkeypatch):
         pages = int(file.read().split()[1])
       sizes.append((len(tf.get_default_graph().get_operations()), pages >> 8))  # nodes, MB
 
-  monkeypatch.setattr(training_loop.Progress, 'step', step)
+  monkeypatch.setattr(loop.Progress, 'step', step)
   options = {'train_image_size': 12, 'save_interval_secs': 1, 'save_summaries_secs': 1}
-  training.train(_options(tiny_dataset, tmp_path, max_number_of_steps=1200, **options))
+  runs.train(_options(tiny_dataset, tmp_path, max_number_of_steps=1200, **options))
   nodes, megabytes = zip(*sizes, strict=True)
   assert len(set(nodes)) == 1
   assert max(megabytes[5:]) - megabytes[2] < 30, megabytes
 
 
 def test_a_step_that_does_not_fit_into_memory(tiny_dataset, tmp_path, monkeypatch, capsys):
-  def run_out_of_memory(loop):
+  def run_out_of_memory(self):
     raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating tensor')
 
-  monkeypatch.setattr(training.Loop, 'run', run_out_of_memory)
+  monkeypatch.setattr(runs.Loop, 'run', run_out_of_memory)
   assert _train(tmp_path, tiny_dataset) == 3
   said = capsys.readouterr().err
   assert 'does not fit into memory: halve --batch_size=5' in said and 'Traceback' not in said

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from datasets import dataset_factory
-from image_classifier import optimization, training, training_graph, training_net
+from image_classifier.optimization import optimizers
 from image_classifier.options import TrainingOptions
+from image_classifier.training import runs, train_graph, train_net
 from slim_compat import tf
 
 _SGD = {'optimizer': 'sgd', 'learning_rate': 0.01, 'learning_rate_decay_type': 'fixed'}
@@ -21,7 +22,7 @@ def _options(dataset_dir, train_dir, **settings):
 
 
 def _train(dataset_dir, train_dir, **settings):
-  return training.train(_options(dataset_dir, train_dir, **settings))
+  return runs.train(_options(dataset_dir, train_dir, **settings))
 
 
 def _values(train_dir):
@@ -82,13 +83,13 @@ def test_an_interrupted_run_with_all_parts_ends_the_same(
   assert [name for name in whole if whole[name].tobytes() != parts[name].tobytes()] == []
 
 
-@pytest.mark.parametrize('optimizer', optimization.OPTIMIZERS)
+@pytest.mark.parametrize('optimizer', optimizers.OPTIMIZERS)
 def test_slots_are_of_what_is_trained_alone(optimizer, tiny_dataset, tmp_path):
   settings = {'optimizer': optimizer, 'trainable_scopes': 'LeNet/fc3,LeNet/fc4'}
   options = _options(tiny_dataset, tmp_path, layer_decay=0.5, **settings)
   dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
   with tf.Graph().as_default():
-    training_graph.build(options, dataset, training_net.build(options, dataset, 12))
+    train_graph.build(options, dataset, train_net.build(options, dataset, 12))
     names = [variable.op.name for variable in tf.global_variables()]
   assert any(name.startswith('LeNet/fc3/weights/') for name in names) == (optimizer != 'sgd')
   net = ('LeNet/conv1', 'LeNet/conv2')
@@ -165,7 +166,7 @@ def test_moving_averages_warm_up():
     step = tf.train.get_or_create_global_step()
     weight = tf.get_variable('weight', initializer=0.0)
     updates = [tf.assign_add(step, 1).op, tf.assign_add(weight, 1.0).op]
-    updates, _ = training_graph._with_averages(options, step, updates, [weight], {'weight'})
+    updates, _ = train_graph._with_averages(options, step, updates, [weight], {'weight'})
     session.run(tf.global_variables_initializer())
     averages = [v for v in tf.global_variables() if v.op.name.endswith('ExponentialMovingAverage')]
     for number, decay in enumerate(decays, 1):

@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from image_classifier import loss_scaling, precision, training, training_graph
+from image_classifier import precision
+from image_classifier.optimization import loss_scaling
 from image_classifier.options import TrainingOptions
+from image_classifier.training import runs, train_graph
 from nets.dropout import BATCH_NUMBER
 from slim_compat import tf
 
@@ -19,7 +21,7 @@ def _train(dataset_dir, train_dir, computes_in='bfloat16', **settings):
   options = TrainingOptions(
     train_dir=str(train_dir), dataset_dir=str(dataset_dir), precision=computes_in, **settings
   )
-  return training.train(options)
+  return runs.train(options)
 
 
 def _values(prefix):
@@ -45,7 +47,7 @@ def test_an_interrupted_run_in_bfloat16_ends_in_the_same_bits(how, tiny_dataset,
 
 @pytest.mark.slow
 def test_summaries_change_nothing_in_bfloat16(tiny_dataset, tmp_path, monkeypatch):
-  monkeypatch.setattr('image_classifier.training_loop._DETAIL_SUMMARIES_SECS', 1e-9)
+  monkeypatch.setattr('image_classifier.training.loop._DETAIL_SUMMARIES_SECS', 1e-9)
   for name, seconds in (('with', 1e-9), ('without', 0)):
     _train(tiny_dataset, tmp_path / name, max_number_of_steps=3, save_summaries_secs=seconds)
   one, other = (_values(tmp_path / name / 'model.ckpt-3') for name in ('with', 'without'))
@@ -88,7 +90,7 @@ def test_float16_skips_steps_until_the_gradients_fit(tiny_dataset, tmp_path, mon
 
 def _let_a_batch_overflow(batch, monkeypatch):
   """Makes gradients of a batch, by its number in the run, too large once the loss is scaled."""
-  classification_loss = training_graph._classification_loss
+  classification_loss = train_graph._classification_loss
 
   @tf.custom_gradient
   def spoilt(loss):
@@ -97,7 +99,7 @@ def _let_a_batch_overflow(batch, monkeypatch):
     return tf.identity(loss), lambda gradient: gradient * factor
 
   monkeypatch.setattr(
-    training_graph, '_classification_loss', lambda *args: spoilt(classification_loss(*args))
+    train_graph, '_classification_loss', lambda *args: spoilt(classification_loss(*args))
   )
 
 
@@ -124,6 +126,6 @@ def test_float16_with_several_batches_a_step(tiny_dataset, tmp_path, monkeypatch
 
 def test_float16_is_for_a_gpu_that_is_used(monkeypatch):
   monkeypatch.setattr(precision, 'resolve', lambda name: 'float16')
-  assert training._precision(TrainingOptions(), None) == 'float16'
+  assert runs._precision(TrainingOptions(), None) == 'float16'
   options = dataclasses.replace(TrainingOptions(), clone_on_cpu=True)
-  assert training._precision(options, None) == 'float32'
+  assert runs._precision(options, None) == 'float32'

@@ -14,8 +14,10 @@ import eval_image_classifier
 import export_inference_graph
 import freeze_graph
 import train_image_classifier
-from image_classifier import checkpoints, evaluation, metrics_log, saving, training, validation
+from image_classifier import checkpoints, saving
+from image_classifier.evaluation import scoring
 from image_classifier.options import TrainingOptions
+from image_classifier.training import metrics_log, runs, validation
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -69,9 +71,9 @@ def scripted(monkeypatch):
       logits = np.zeros([100, 3], np.float32)
       logits[np.arange(100), (np.arange(100) >= correct).astype(int)] = 1
       facts = {'moving_averages': False, 'precision': 'float32'}
-      return evaluation.Predictions([''] * 100, np.zeros(100, int), logits, facts)
+      return scoring.Predictions([''] * 100, np.zeros(100, int), logits, facts)
 
-    monkeypatch.setattr(evaluation, 'predict', predict)
+    monkeypatch.setattr(scoring, 'predict', predict)
     return steps
 
   return script
@@ -146,8 +148,8 @@ def test_charts_and_tables(evaluated_run):
 
 def test_evaluating_changes_no_training(tiny_dataset, tmp_path):
   settings = {'max_number_of_steps': 4, 'optimizer': 'adam', 'moving_average_decay': 0.9}
-  training.train(_options(tiny_dataset, tmp_path / 'a', **settings))
-  training.train(_options(tiny_dataset, tmp_path / 'b', eval_every_steps=1, **settings))
+  runs.train(_options(tiny_dataset, tmp_path / 'a', **settings))
+  runs.train(_options(tiny_dataset, tmp_path / 'b', eval_every_steps=1, **settings))
   without, evaluated = _values(tmp_path / 'a'), _values(tmp_path / 'b')
   assert without.keys() == evaluated.keys()
   assert all(np.array_equal(without[name], evaluated[name]) for name in without)
@@ -173,7 +175,7 @@ def test_when_it_is_due(tiny_dataset, tmp_path, settings, expected):
 
 def test_the_best_outlives_rotation_and_worse_ones(tiny_dataset, tmp_path, scripted):
   steps = scripted([0.3, 0.6, 0.5, 0.6, 0.4, 0.5, 0.5, 0.5])
-  training.train(
+  runs.train(
     _options(tiny_dataset, tmp_path, eval_every_steps=1, max_number_of_steps=8, eval_split='train')
   )
   assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -211,10 +213,10 @@ def test_a_resumed_run_counts_on(tiny_dataset, tmp_path, scripted, monkeypatch):
       signal.raise_signal(signal.SIGTERM)
 
   monkeypatch.setattr(validation.Validation, '_write_csv', stop_at_4)
-  assert training.train(options).signal == signal.SIGTERM
+  assert runs.train(options).signal == signal.SIGTERM
   monkeypatch.undo()
   steps = [*steps, *scripted([0.5, 0.4])]
-  result = training.train(options)
+  result = runs.train(options)
   assert (result.step, result.is_stopped_early) == (8, True)
   assert [line['step'] for line in _evaluations(tmp_path)] == [2, 4, 6, 8]
   assert checkpoints.resolve(str(tmp_path / 'best')).endswith('model.ckpt-2')
@@ -223,15 +225,15 @@ def test_a_resumed_run_counts_on(tiny_dataset, tmp_path, scripted, monkeypatch):
 def test_what_a_dead_process_did_not_evaluate(tiny_dataset, tmp_path, scripted, monkeypatch):
   scripted({2: 0.3, 4: 0.5})
   options = _options(tiny_dataset, tmp_path / 'a', eval_every_steps=2, max_number_of_steps=4)
-  training.train(options)
+  runs.train(options)
   for call in ('_keep', '_write_csv'):
     folder = tmp_path / call
     options = dataclasses.replace(options, train_dir=str(folder))
     with monkeypatch.context() as patch:
       patch.setattr(validation.Validation, call, lambda *_: 1 / 0)
       with pytest.raises(ZeroDivisionError):
-        training.train(options)
-    training.train(options)
+        runs.train(options)
+    runs.train(options)
     for name in ('metrics.jsonl', 'metrics.csv', 'best/metrics.json'):
       assert (folder / name).read_bytes() == (tmp_path / 'a' / name).read_bytes()
 
@@ -265,7 +267,7 @@ def _keep_until(folder, prefix, files, operation):
 
 
 def test_a_kill_between_leaves_a_whole_best(tiny_dataset, tmp_path):
-  training.train(_options(tiny_dataset, tmp_path / 'run', max_number_of_steps=2))
+  runs.train(_options(tiny_dataset, tmp_path / 'run', max_number_of_steps=2))
   old, new = (str(tmp_path / 'run' / f'model.ckpt-{step}') for step in (0, 2))
   for operation in range(1, 100):
     folder = str(tmp_path / f'best {operation}')
@@ -287,7 +289,7 @@ def test_a_disk_without_links(tiny_dataset, tmp_path, monkeypatch):
     raise PermissionError
 
   monkeypatch.setattr(os, 'link', link)
-  training.train(_options(tiny_dataset, tmp_path, eval_every_steps=4, max_number_of_steps=4))
+  runs.train(_options(tiny_dataset, tmp_path, eval_every_steps=4, max_number_of_steps=4))
   assert _values(tmp_path / 'best')['global_step'] == 4
 
 
@@ -306,18 +308,18 @@ def test_a_disk_without_links(tiny_dataset, tmp_path, monkeypatch):
 )
 def test_settings_that_cannot_work(tiny_dataset, tmp_path, settings, text):
   with pytest.raises(UserError, match=text):
-    training.train(_options(tiny_dataset, tmp_path, **settings))
+    runs.train(_options(tiny_dataset, tmp_path, **settings))
 
 
 def test_a_best_of_another_run_or_split(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, eval_every_steps=2, max_number_of_steps=2)
-  training.train(options)
+  runs.train(options)
   with pytest.raises(UserError, match="by the split 'validation'"):
-    training.train(dataclasses.replace(options, eval_split='train'))
+    runs.train(dataclasses.replace(options, eval_split='train'))
   for path in [*tmp_path.glob('model.ckpt-*'), tmp_path / 'checkpoint']:
     path.unlink()
   with pytest.raises(UserError, match='move it away'):
-    training.train(options)
+    runs.train(options)
   (tmp_path / 'best' / 'metrics.json').write_text('{"step": "two"}', encoding='utf-8')
   with pytest.raises(UserError, match='step is'):
-    training.train(options)
+    runs.train(options)

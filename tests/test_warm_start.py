@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from image_classifier import warm_start
+from image_classifier.training import warm_start
 from nets.net_info import NET_INFO
 from slim_compat import tf
 from slim_errors import UserError

@@ -1,0 +1,1 @@
+"""What pictures show, by a frozen graph; public: inference.Classifier."""

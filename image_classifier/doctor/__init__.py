@@ -1,0 +1,1 @@
+"""What is wrong with pictures, records and runs: checks, findings, reports."""

@@ -1,0 +1,1 @@
+"""Files of others: fetched, checked, unpacked; published data sets and checkpoints."""

@@ -1,0 +1,1 @@
+"""What a checkpoint is worth: predictions of a split, metrics, reports, comparisons."""

@@ -1,0 +1,1 @@
+"""Cached features: the frozen part of a net, its outputs on the disk, batches of them."""

@@ -1,0 +1,1 @@
+"""How weights are updated: optimizers, schedules, what counts how much in the loss."""

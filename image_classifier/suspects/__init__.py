@@ -1,0 +1,1 @@
+"""Images whose labels look wrong: found by a linear probe, listed, shown."""
