@@ -58,12 +58,12 @@ def main(flags, files):
     raise UserError(f'--num_top_predictions={flags.num_top_predictions} must be 1 or more.')
   if flags.min_confidence is not None and not 0 <= flags.min_confidence <= 1:
     raise UserError(f'--min_confidence={flags.min_confidence} must be from 0 to 1.')
-  from image_classifier.classification import image_list, inference, output
+  from image_classifier.inference import Classifier, image_list, output
 
   images = image_list.expand([*image_list.split(flags.image_file), *files])
   kind = 'json' if flags.json else 'csv' if flags.csv else 'text'
   shows_all = kind != 'text' and not command.is_given(flags, 'num_top_predictions')
-  with inference.Classifier(
+  with Classifier(
     flags.model_path,
     flags.label_path,
     flags.preprocessing_name,

@@ -103,11 +103,11 @@ def evaluation(material):
 
 def classification(material):
   """Classifies files of a folder with one Classifier, after as many for warming up."""
-  from image_classifier.classification import image_list, inference
+  from image_classifier.inference import Classifier, image_list
 
   paths = image_list.expand([f'{material.images}/validation'])
   paths = paths[:: len(paths) // material.num_classified][: material.num_classified]
-  with inference.Classifier(material.graph) as classifier:
+  with Classifier(material.graph) as classifier:
     for _ in classifier.predict_each(paths[: len(paths) // 4]):
       pass
     start = time.perf_counter()

@@ -17,9 +17,9 @@ import classify_image
 import export_inference_graph
 import freeze_graph
 from datasets import dataset_factory
-from image_classifier.classification import inference
-from image_classifier.classification.inference import Classifier
 from image_classifier.evaluation import scoring
+from image_classifier.inference import Classifier
+from image_classifier.inference import classifier as classifiers
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError
@@ -210,7 +210,7 @@ def test_bfloat16_says_what_evaluation_says(made, pictures, tiny_dataset, tiny_i
 
 
 def test_large_pictures_are_prepared_one_by_one(frozen, pictures, monkeypatch):
-  monkeypatch.setattr(inference, '_LARGE_PICTURE_PIXELS', 100)
+  monkeypatch.setattr(classifiers, '_LARGE_PICTURE_PIXELS', 100)
   with Classifier(frozen) as loaded:
     assert len(loaded.predict(pictures[:3])) == 3
 

@@ -30,7 +30,7 @@ from datasets import (
   records,
 )
 from image_classifier import command, inputs
-from image_classifier.classification.inference import Classifier
+from image_classifier.inference import Classifier
 from slim_compat import tf
 
 _CORPUS = odd_images.corpus()

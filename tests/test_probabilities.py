@@ -15,9 +15,9 @@ import export_inference_graph
 import freeze_graph
 from datasets import dataset_factory
 from image_classifier import inputs, saving, temperatures
-from image_classifier.classification.inference import Classifier
 from image_classifier.evaluation import calibration, metrics, scoring, test_time_views
 from image_classifier.graphs import sidecar
+from image_classifier.inference import Classifier
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import UserError

@@ -36,10 +36,10 @@ import slim_files
 import slim_text
 from datasets import dataset_factory, labels, manifest
 from image_classifier import checkpoints, run_record
-from image_classifier.classification.inference import Classifier
 from image_classifier.downloads import archives, fetching
 from image_classifier.evaluation import calibration, metrics, reports, scoring
 from image_classifier.graphs import export, graph_defs, limits, safety, sidecar
+from image_classifier.inference import Classifier
 from preprocessing import preprocessing_factory
 from slim_compat import tf
 from slim_errors import RunError, UserError

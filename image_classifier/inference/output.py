@@ -4,7 +4,7 @@ import csv
 import os
 
 import slim_text
-from image_classifier.classification.inference import UNKNOWN, Prediction
+from image_classifier.inference.classifier import UNKNOWN, Prediction
 
 _COLUMNS = ('file', 'rank', 'class', 'probability', 'logit', 'error')
 

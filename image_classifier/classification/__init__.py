@@ -1,1 +1,0 @@
-"""What pictures show, by a frozen graph; public: inference.Classifier."""
