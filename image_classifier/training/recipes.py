@@ -54,6 +54,7 @@ RECIPES = {
     'opt_epsilon': 1e-8,
     'weight_decay': 0.0,
     'decoupled_weight_decay': 0.05,
+    'batch_norm_decay': 0.95,
     'clip_gradient_norm': 1.0,
     'label_smoothing': 0.1,
     'max_epochs': 60.0,
