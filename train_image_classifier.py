@@ -47,14 +47,13 @@ def main(flags):
   for sentence in idle_flags.sentences(options, given):
     print(sentence, file=sys.stderr)
   if options.recipe != _DEFAULTS.recipe or command.is_given(flags, 'recipe'):
-    print(recipes.described(options.recipe, recipes.followed(options)), flush=True)
-  kept = resuming.kept_settings(options.train_dir, given)
-  if line := resuming.described(options.train_dir, options.recipe, kept):
+    print(recipes.described(options), flush=True)
+  if line := resuming.described(options, given):
     print(line, flush=True)
 
   from image_classifier.training import stages  # imports TensorFlow
 
-  result = stages.train(options, recipes.choices(options.recipe, kept | given))
+  result = stages.train(options, given)
   if result.loss is None and result.is_stopped_early:
     print(
       f'{options.train_dir} has ended early at step {result.step}: raise '

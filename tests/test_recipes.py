@@ -102,9 +102,16 @@ def test_given_flags_win(tmp_path):
     **chosen | given,
   )
   assert found == expected
-  line = recipes.described('fine_tune', chosen)
+  line = recipes.described(found)
   assert line.startswith(f'Recipe fine_tune: optimizer={chosen["optimizer"]} ')
-  assert line.endswith(' (overridden: learning_rate, label_smoothing)')
+  assert line.endswith(' (overridden: label_smoothing, learning_rate)')
+
+
+def test_a_choice_that_the_preprocessing_lacks_is_not_overridden():
+  options = TrainingOptions(
+    recipe='fine_tune', model_name='lenet', **recipes.choices('fine_tune', {'model_name': 'lenet'})
+  )
+  assert 'overridden' not in recipes.described(options)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +237,8 @@ def test_two_stages(fine_tuned):
   assert first['cached_views'] == 1
   assert recipes.HEAD_STAGE.items() <= first['flags'].items()
   assert second['flags']['checkpoint_path'] == str(folder / 'head' / 'best')
-  assert second['flags']['max_number_of_steps'] == 6
+  assert (second['flags']['max_epochs'], second['flags']['max_number_of_steps']) == (2, None)
+  assert (folder / 'model.ckpt-6.index').is_file()
   start, head = _values(folder / 'model.ckpt-0'), _values(folder / 'head' / 'best')
   for name in ('LeNet/fc4/weights', 'LeNet/conv1/weights'):
     np.testing.assert_array_equal(start[name], head[name])

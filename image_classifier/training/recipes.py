@@ -134,17 +134,13 @@ def _crops(given):
   return family is None or families.OWN[family].min_crop_area is not None
 
 
-def followed(options):
-  """Returns {option: value} of what options.TrainingOptions have as their recipe says."""
-  table = RECIPES[options.recipe]
-  return {name: value for name, value in table.items() if getattr(options, name) == value}
-
-
-def described(recipe, chosen):
-  """Returns in a line what a recipe chose, and which of its choices flags have overridden."""
-  overridden = [name for name in RECIPES[recipe] if name not in chosen]
-  return f'Recipe {recipe}: {shown(chosen)}' + (
-    f' (overridden: {", ".join(overridden)})' if overridden else ''
+def described(options):
+  """Returns in a line what options.TrainingOptions follow of their recipe, and what not."""
+  values, table = vars(options), RECIPES[options.recipe]
+  followed = {name: value for name, value in table.items() if values[name] == value}
+  others = [name for name in table.keys() - followed if name != 'min_crop_area' or _crops(values)]
+  return f'Recipe {options.recipe}: {shown(followed)}' + (
+    f' (overridden: {", ".join(sorted(others))})' if others else ''
   )
 
 

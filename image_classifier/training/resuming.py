@@ -72,11 +72,17 @@ def _fields():
   return fields
 
 
-def described(train_dir, recipe, kept):
-  """Returns in a line which settings of the run are not those of its recipe, '' for none."""
-  usual = dataclasses.asdict(TrainingOptions()) | recipes.RECIPES[recipe]
+def described(options, given):
+  """Returns in a line which settings a run keeps that are not those of its recipe, '' for none.
+
+  Args:
+    options: options.TrainingOptions of the run.
+    given: names of the options that flags give.
+  """
+  usual = dataclasses.asdict(TrainingOptions()) | recipes.RECIPES[options.recipe]
+  kept = kept_settings(options.train_dir, given)
   others = {name: value for name, value in kept.items() if value != usual[name]}
-  return f'Kept of the run in {train_dir}: {recipes.shown(others)}' if others else ''
+  return f'Kept of the run in {options.train_dir}: {recipes.shown(others)}' if others else ''
 
 
 def changes(old, new):

@@ -72,8 +72,6 @@ def train(options, patience=60.0, loop=Loop, spent_seconds=0.0):
     )
   if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
     options = dataclasses.replace(options, use_grayscale=True)
-  last_step = run_length.last_step(options, dataset.num_samples)
-  options = dataclasses.replace(options, max_number_of_steps=last_step)
   make_folder(options.train_dir)
   try:
     with run_lock.locked(options.train_dir):
@@ -111,6 +109,8 @@ def _retries_so_far(options):
 def _train(options, dataset, retries, patience, loop, spent_seconds):
   """Trains in the locked train_dir; returns what the loop returns."""
   record = {**_describe(options, dataset), 'nan_retries': retries}
+  last_step = run_length.last_step(options, dataset.num_samples)
+  options = dataclasses.replace(options, max_number_of_steps=last_step)
   old_record = run_record.read(options.train_dir)
   if old_record is not None:
     run_record.check_same_run(options.train_dir, old_record, record)

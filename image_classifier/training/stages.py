@@ -21,12 +21,12 @@ _SHARED = (
 _SHARE_WITHOUT_CACHE = 0.5
 
 
-def train(options, chosen=()):
+def train(options, given=()):
   """Trains as runs.train does, in the two stages of --recipe=fine_tune where that is given.
 
   Args:
     options: options.TrainingOptions.
-    chosen: names of the options that the recipe has chosen.
+    given: names of the options that flags give; others fit the data set.
 
   Returns:
     the loop.Result of the last stage that ran.
@@ -34,7 +34,7 @@ def train(options, chosen=()):
   Raises:
     UserError, RunError: as runs.train.
   """
-  if 'eval_every_epochs' in chosen:
+  if options.eval_every_epochs and 'eval_every_epochs' not in given:
     options = without_missing_split(options)
   if options.recipe != 'fine_tune':
     return runs.train(options)
