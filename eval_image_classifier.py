@@ -126,7 +126,7 @@ def main(flags):
 
   from datasets import dataset_factory  # imports TensorFlow
   from image_classifier import checkpoints
-  from image_classifier.evaluation import reports, scoring
+  from image_classifier.evaluation import reports, same_data, scoring
 
   checkpoint = checkpoints.load(flags.checkpoint_path)
   train_dir = os.path.dirname(checkpoint.prefix)
@@ -138,7 +138,7 @@ def main(flags):
   split = _split(flags, dataset_factory.split_names(name, dataset_dir))
   dataset = dataset_factory.get_dataset(name, split, dataset_dir)
   fingerprint = dataset_factory.fingerprint(dataset_dir)
-  scoring.check_same_data(record, dataset, dataset_dir, fingerprint)
+  same_data.check(record, dataset, dataset_dir, fingerprint)
   eval_dir = flags.eval_dir
   if record and not command.is_given(flags, 'eval_dir'):
     eval_dir = os.path.join(train_dir, f'eval_{split}')

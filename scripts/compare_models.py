@@ -55,7 +55,7 @@ def _ask(path, flags):
   """Evaluates a checkpoint on the split, with the settings of its training; returns its Answers."""
   from datasets import dataset_factory, labels
   from image_classifier import checkpoints, run_record
-  from image_classifier.evaluation import comparison, reports, scoring
+  from image_classifier.evaluation import comparison, predicting, reports, same_data
 
   loaded = checkpoints.load(path)
   checkpoint = loaded.prefix
@@ -71,8 +71,8 @@ def _ask(path, flags):
   if not command.is_given(flags, 'dataset_split_name') and split not in present:
     split = 'validation'
   dataset = dataset_factory.get_dataset(None, split, folder)
-  scoring.check_same_data(record, dataset, folder, dataset_factory.fingerprint(folder))
-  predictions = scoring.predict(
+  same_data.check(record, dataset, folder, dataset_factory.fingerprint(folder))
+  predictions = predicting.predict(
     loaded,
     dataset,
     record['model_name'],

@@ -65,7 +65,7 @@ def main(flags):
 
   from datasets import dataset_factory
   from image_classifier import checkpoints
-  from image_classifier.evaluation import scoring
+  from image_classifier.evaluation import same_data
   from image_classifier.training import batch_norm_statistics, train_net
 
   checkpoint = checkpoints.resolve(flags.checkpoint_path)
@@ -79,7 +79,7 @@ def main(flags):
       '--dataset_dir.'
     )
   dataset = dataset_factory.get_dataset(flags.dataset_name, flags.dataset_split_name, dataset_dir)
-  scoring.check_same_data(record, dataset, dataset_dir, dataset_factory.fingerprint(dataset_dir))
+  same_data.check(record, dataset, dataset_dir, dataset_factory.fingerprint(dataset_dir))
   options = _options(flags, record, model_name)
   statistics = batch_norm_statistics.estimate(
     checkpoint,

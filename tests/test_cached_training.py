@@ -12,7 +12,7 @@ import eval_image_classifier
 import train_image_classifier
 from datasets import dataset_factory
 from image_classifier import checkpoints
-from image_classifier.evaluation import scoring
+from image_classifier.evaluation import predicting, scoring
 from image_classifier.features import cached_split
 from image_classifier.options import TrainingOptions
 from image_classifier.training import cached_inputs, runs
@@ -108,8 +108,8 @@ def test_evaluation_while_training_takes_features_too(
   arguments, room, run, dataset_dir, checkpoint, tmp_path, monkeypatch
 ):
   images = []
-  predict = scoring.predict
-  monkeypatch.setattr(scoring, 'predict', lambda *a, **k: images.append(a) or predict(*a, **k))
+  predict = predicting.predict
+  monkeypatch.setattr(predicting, 'predict', lambda *a, **k: images.append(a) or predict(*a, **k))
   free = iter([1 << 40])  # for the features to train on
   monkeypatch.setattr(cached_split, '_free_bytes', lambda folder: next(free, room))
   cache = ['--cache_features=on', f'--cache_dir={tmp_path}/cache', '--eval_every_steps=2']

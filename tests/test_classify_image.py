@@ -17,7 +17,7 @@ import classify_image
 import export_inference_graph
 import freeze_graph
 from datasets import dataset_factory
-from image_classifier.evaluation import scoring
+from image_classifier.evaluation import predicting
 from image_classifier.inference import Classifier
 from image_classifier.inference import classifier as classifiers
 from preprocessing import preprocessing_factory
@@ -96,7 +96,7 @@ def test_predictions_are_those_of_the_checkpoint(made, classifier, pictures):
 
 def test_predictions_are_those_of_evaluation(made, classifier, tiny_dataset, tiny_images):
   dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
-  evaluated = scoring.predict(made[1], dataset, 'cifarnet', image_size=32, precision='float32')
+  evaluated = predicting.predict(made[1], dataset, 'cifarnet', image_size=32, precision='float32')
   assert len(evaluated.files) == 15
   paths = [tiny_images / name for name in evaluated.files]
   for prediction, logits in zip(classifier.predict(paths), evaluated.logits, strict=True):
@@ -198,7 +198,7 @@ def test_pictures_are_read_one_batch_ahead(frozen, pictures):
 def test_bfloat16_says_what_evaluation_says(made, pictures, tiny_dataset, tiny_images):
   dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
   settings = {'image_size': 32, 'precision': 'bfloat16'}
-  evaluated = scoring.predict(made[1], dataset, 'cifarnet', **settings)
+  evaluated = predicting.predict(made[1], dataset, 'cifarnet', **settings)
   with Classifier(made[0], precision='bfloat16') as loaded:
     predictions = loaded.predict([tiny_images / name for name in evaluated.files])
   logits = np.stack([_in_class_order(prediction) for prediction in predictions])

@@ -17,7 +17,7 @@ from PIL import Image
 import eval_image_classifier
 from datasets import dataset_factory, record_writer
 from image_classifier import checkpoints, run_record
-from image_classifier.evaluation import metrics, scoring
+from image_classifier.evaluation import metrics, predicting, scoring
 from nets import net_info, nets_factory
 from slim_compat import slim, tf
 from slim_errors import RunError
@@ -237,7 +237,7 @@ def test_a_terminal_gets_a_bar_that_counts_images(train_dir, data, tmp_path, mon
 @pytest.mark.parametrize('batch_size', [1, 7, 100])
 def test_batch_size_changes_no_result(train_dir, data, logits, batch_size):
   dataset = dataset_factory.get_dataset(None, 'validation', str(data))
-  predictions = scoring.predict(
+  predictions = predicting.predict(
     str(train_dir), dataset, 'lenet', batch_size=batch_size, precision='float32'
   )
   assert predictions.labels.tolist() == make_labels().tolist()
@@ -280,7 +280,7 @@ def test_bfloat16(train_dir, data, logits, tmp_path, caplog):
   assert 'Computing in bfloat16, with weights and outputs in float32' in caplog.text
   assert read_report(tmp_path)['precision'] == 'bfloat16'
   dataset = dataset_factory.get_dataset(None, 'validation', str(data))
-  predictions = scoring.predict(str(train_dir), dataset, 'lenet', precision='bfloat16')
+  predictions = predicting.predict(str(train_dir), dataset, 'lenet', precision='bfloat16')
   assert (predictions.logits.view(np.uint32) & 0xFFFF).any()  # the last layer's are not rounded
   # Each product is rounded by up to 2**-9 of itself; lenet has three layers of them.
   difference = np.abs(predictions.logits - logits).max()
@@ -530,7 +530,7 @@ def test_a_label_outside_the_classes_is_named(train_dir, data):
   dataset = dataset_factory.get_dataset(None, 'validation', str(data))
   dataset.num_classes = len(NAMES) + 1
   with pytest.raises(RunError, match=r'00000-of-00002.tfrecord: record 0 cannot be used'):
-    scoring.predict(str(train_dir), dataset, 'lenet', labels_offset=1)
+    predicting.predict(str(train_dir), dataset, 'lenet', labels_offset=1)
 
 
 def test_wrong_count_in_the_description_is_said(train_dir, data):

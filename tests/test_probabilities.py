@@ -15,7 +15,7 @@ import export_inference_graph
 import freeze_graph
 from datasets import dataset_factory
 from image_classifier import inputs, saving, temperatures
-from image_classifier.evaluation import calibration, metrics, scoring, test_time_views
+from image_classifier.evaluation import calibration, metrics, predicting, test_time_views
 from image_classifier.graphs import sidecar
 from image_classifier.inference import Classifier
 from preprocessing import preprocessing_factory
@@ -50,7 +50,7 @@ def _freeze(train_dir, folder):
 def _predict(train_dir, data, split='validation', **settings):
   dataset = dataset_factory.get_dataset(None, split, str(data))
   size = {'image_size': 32, 'precision': 'float32'}
-  return scoring.predict(str(train_dir), dataset, 'cifarnet', **size, **settings)
+  return predicting.predict(str(train_dir), dataset, 'cifarnet', **size, **settings)
 
 
 @pytest.fixture(scope='module')

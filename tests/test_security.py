@@ -37,7 +37,7 @@ import slim_text
 from datasets import dataset_factory, labels, manifest
 from image_classifier import checkpoints, run_record
 from image_classifier.downloads import archives, fetching
-from image_classifier.evaluation import calibration, metrics, reports, scoring
+from image_classifier.evaluation import calibration, metrics, predicting, reports
 from image_classifier.graphs import export, graph_defs, limits, safety, sidecar
 from image_classifier.inference import Classifier
 from preprocessing import preprocessing_factory
@@ -764,7 +764,7 @@ def test_what_lies_beside_a_checkpoint_is_never_run(made, tmp_path, tiny_dataset
   )
   assert checkpoints.resolve(str(tmp_path / 'run')) == str(tmp_path / 'run/model.ckpt-7')
   dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
-  assert scoring.predict(str(tmp_path / 'run'), dataset, 'cifarnet', image_size=32).files
+  assert predicting.predict(str(tmp_path / 'run'), dataset, 'cifarnet', image_size=32).files
   source = f'--input_graph={made / "graph.pb"}'
   checkpoint, output = f'--input_checkpoint={tmp_path / "run"}', f'{tmp_path / "frozen.pb"}'
   assert run(freeze_graph, source, checkpoint, f'--output_graph={output}') == 0
@@ -1015,7 +1015,7 @@ def test_twenty_evaluations_leave_no_graph_and_no_memory(tmp_path, tiny_dataset)
   dataset = dataset_factory.get_dataset(None, 'validation', str(tiny_dataset))
   before, memory = len(tf.get_default_graph().get_operations()), []
   for number in range(20):
-    predictions = scoring.predict(prefix, dataset, 'cifarnet', image_size=32)
+    predictions = predicting.predict(prefix, dataset, 'cifarnet', image_size=32)
     assert len(predictions.files) == 15
     if number % 4 == 3:
       memory.append(_memory())

@@ -15,7 +15,7 @@ import export_inference_graph
 import freeze_graph
 import train_image_classifier
 from image_classifier import checkpoints, saving
-from image_classifier.evaluation import scoring
+from image_classifier.evaluation import predicting
 from image_classifier.options import TrainingOptions
 from image_classifier.training import metrics_log, runs, validation
 from slim_compat import tf
@@ -71,9 +71,9 @@ def scripted(monkeypatch):
       logits = np.zeros([100, 3], np.float32)
       logits[np.arange(100), (np.arange(100) >= correct).astype(int)] = 1
       facts = {'moving_averages': False, 'precision': 'float32'}
-      return scoring.Predictions([''] * 100, np.zeros(100, int), logits, facts)
+      return predicting.Predictions([''] * 100, np.zeros(100, int), logits, facts)
 
-    monkeypatch.setattr(scoring, 'predict', predict)
+    monkeypatch.setattr(predicting, 'predict', predict)
     return steps
 
   return script

@@ -1,16 +1,53 @@
 """The pass of an evaluation over a split: batch by batch to its end, and how far it has come."""
 
+import functools
 import math
 import sys
+import time
 
 import numpy as np
 import tqdm
 
+from image_classifier.evaluation import trained_net
 from slim_compat import tf
 from slim_errors import UserError
 
 
-def run_batch(session, batch, kept_float32, views):
+def run(session, net, batch, views, dataset, batch_size, max_num_batches):
+  """Runs a net over a split.
+
+  Args:
+    session: of the default graph.
+    net: trained_net.TrainedNet.
+    batch: dict of the tensors of a batch, as `inputs.evaluation_batches`.
+    views: test_time_views.Views.
+    dataset, batch_size, max_num_batches: as `_read_all` takes them.
+
+  Returns:
+    images: those of the first batch, float32 [b, size, size, channels].
+    rows: dict of arrays [n, ...], of all batches, without the images; the `logits` too.
+    seconds: that the pass took, float.
+
+  Raises:
+    UserError: there is no record.
+    tf.errors.DataLossError, tf.errors.InvalidArgumentError: a record is damaged, or its label is
+      outside the classes.
+  """
+  logits, kept_float32 = trained_net.answers(net, batch['images'])
+  tensors = {**batch, 'logits': logits}
+  tf.logging.info('Starting evaluation at %s', now())
+  start = time.monotonic()
+  read = functools.partial(_run_batch, session, tensors, kept_float32, views)
+  images, rows = _read_all(read, dataset, batch_size, max_num_batches)
+  return images, rows, time.monotonic() - start
+
+
+def now():
+  """Returns the time as the old tool prints it."""
+  return time.strftime('%Y-%m-%d-%H:%M:%S')
+
+
+def _run_batch(session, batch, kept_float32, views):
   """Runs the network on the next batch: always the same fetches, for which the graph is prepared.
 
   Args:
@@ -35,11 +72,11 @@ def run_batch(session, batch, kept_float32, views):
   return {**rows, 'logits': views.mean_logits(session, rows['images'], ask)}
 
 
-def read_all(read, dataset, batch_size, max_num_batches):
+def _read_all(read, dataset, batch_size, max_num_batches):
   """Reads batches until there are no more, with a bar on a terminal and with lines elsewhere.
 
   Args:
-    read: function that returns the next batch as a dict of arrays, as `run_batch`.
+    read: function that returns the next batch as a dict of arrays.
     dataset: slim.dataset.Dataset of the split.
     batch_size: images that count as a batch in the lines.
     max_num_batches: how many of them there will be at most; None is the whole split.

@@ -5,7 +5,7 @@ import typing
 import numpy as np
 
 from image_classifier import clips, inputs, precision
-from image_classifier.evaluation import restoring, scoring
+from image_classifier.evaluation import predicting, restoring
 from image_classifier.features import cache, frozen_part, storage
 from image_classifier.features.cached_split import CachedSplit
 from nets import nets_factory
@@ -44,7 +44,7 @@ class CachedEvaluation:
     self._split = self._rest = self._places = None
 
   def predict(self, prefix):
-    """Returns what scoring.predict does, up to rounding, None where features have no room.
+    """Returns what predicting.predict does, up to rounding, None where features have no room.
 
     Args:
       prefix: of a checkpoint of the run.
@@ -63,10 +63,10 @@ class CachedEvaluation:
       self._places = self._split.store.places(self._split.keys())
     self._rest.saver.restore(self._rest.session, prefix)
     logits = self._logits()
-    scoring.check_finite(logits, prefix)
+    predicting.check_finite(logits, prefix)
     facts = {'moving_averages': self._rest.moving_averages, 'precision': self._computes_in}
     files = [name.decode('utf-8', 'replace') for name in self._records.filenames]
-    return scoring.Predictions(files, self._records.labels, logits, facts)
+    return predicting.Predictions(files, self._records.labels, logits, facts)
 
   def close(self):
     """Ends the session."""

@@ -14,7 +14,7 @@ import slim_files
 from datasets import dataset_factory
 from datasets import labels as label_files
 from image_classifier import checkpoints, run_length, run_record, saving
-from image_classifier.evaluation import metrics, scoring
+from image_classifier.evaluation import metrics, predicting
 from image_classifier.training import metrics_log
 from image_classifier.training.summaries import EventFile
 from slim_compat import tf
@@ -202,9 +202,9 @@ class Validation:
     }
 
   def _predictions(self, prefix):
-    """Returns the scoring.Predictions of a checkpoint, from the images of the split."""
+    """Returns the predicting.Predictions of a checkpoint, from the images of the split."""
     options = self._options
-    return scoring.predict(
+    return predicting.predict(
       prefix,
       self._dataset,
       options.model_name,
