@@ -248,14 +248,14 @@ def test_two_stages(fine_tuned):
 
 def _stop_at(step, folder, monkeypatch):
   """Makes the evaluation of a step in a folder ask the run to stop."""
-  write = validation.Validation._write_csv
+  write = validation.Validation._write_events
 
-  def stop(self, lines):
-    write(self, lines)
-    if self._options.train_dir == str(folder) and lines[-1]['step'] == step:
+  def stop(self, evaluated, scalars):
+    write(self, evaluated, scalars)
+    if self._options.train_dir == str(folder) and evaluated == step:
       signal.raise_signal(signal.SIGTERM)
 
-  monkeypatch.setattr(validation.Validation, '_write_csv', stop)
+  monkeypatch.setattr(validation.Validation, '_write_events', stop)
 
 
 def _interrupt(*_):

@@ -135,8 +135,7 @@ def test_charts_and_tables(evaluated_run):
   for tag in ('accuracy', 'loss'):
     assert np.allclose([value for _, value in evaluated[tag]], [line[tag] for line in lines])
     assert {2, 4, 5} <= {step for step, _ in trained[tag]}
-  with open(folder / 'metrics.csv', encoding='utf-8', newline='') as file:
-    rows = list(csv.DictReader(file))
+  rows = _rows(folder)
   columns = ['step', 'split', 'loss', 'accuracy', 'learning_rate', 'accuracy_low', 'accuracy_high']
   assert list(rows[0]) == columns
   found = [[float(row[name]) for name in columns[-2:]] for row in rows if row['accuracy']]
@@ -146,6 +145,11 @@ def test_charts_and_tables(evaluated_run):
   assert all(row['learning_rate'] for row in rows)
 
 
+def _rows(train_dir):
+  with open(train_dir / 'metrics.csv', encoding='utf-8', newline='') as file:
+    return list(csv.DictReader(file))
+
+
 def test_evaluating_changes_no_training(tiny_dataset, tmp_path):
   settings = {'max_number_of_steps': 4, 'optimizer': 'adam', 'moving_average_decay': 0.9}
   runs.train(_options(tiny_dataset, tmp_path / 'a', **settings))
@@ -153,7 +157,9 @@ def test_evaluating_changes_no_training(tiny_dataset, tmp_path):
   without, evaluated = _values(tmp_path / 'a'), _values(tmp_path / 'b')
   assert without.keys() == evaluated.keys()
   assert all(np.array_equal(without[name], evaluated[name]) for name in without)
-  assert not (tmp_path / 'a' / 'best').exists() and not (tmp_path / 'a' / 'metrics.csv').exists()
+  assert not (tmp_path / 'a' / 'best').exists()
+  first, *_, last = _rows(tmp_path / 'a')
+  assert (first['step'], last['step'], last['split'], last['accuracy']) == ('1', '4', 'train', '')
   lines = metrics_log.read(str(tmp_path / 'b'))
   assert metrics_log.read(str(tmp_path / 'a')) == [line for line in lines if 'split' not in line]
 
@@ -205,14 +211,14 @@ def test_a_resumed_run_counts_on(tiny_dataset, tmp_path, scripted, monkeypatch):
   options = _options(
     tiny_dataset, tmp_path, eval_every_steps=2, early_stopping_patience=3, max_number_of_steps=50
   )
-  write = validation.Validation._write_csv
+  write = validation.Validation._write_events
 
-  def stop_at_4(self, lines):
-    write(self, lines)
-    if lines[-1]['step'] == 4:
+  def stop_at_4(self, step, scalars):
+    write(self, step, scalars)
+    if step == 4:
       signal.raise_signal(signal.SIGTERM)
 
-  monkeypatch.setattr(validation.Validation, '_write_csv', stop_at_4)
+  monkeypatch.setattr(validation.Validation, '_write_events', stop_at_4)
   assert runs.train(options).signal == signal.SIGTERM
   monkeypatch.undo()
   steps = [*steps, *scripted([0.5, 0.4])]
@@ -226,11 +232,11 @@ def test_what_a_dead_process_did_not_evaluate(tiny_dataset, tmp_path, scripted, 
   scripted({2: 0.3, 4: 0.5})
   options = _options(tiny_dataset, tmp_path / 'a', eval_every_steps=2, max_number_of_steps=4)
   runs.train(options)
-  for call in ('_keep', '_write_csv'):
+  for owner, call in ((validation.Validation, '_keep'), (metrics_log, 'write_csv')):
     folder = tmp_path / call
     options = dataclasses.replace(options, train_dir=str(folder))
     with monkeypatch.context() as patch:
-      patch.setattr(validation.Validation, call, lambda *_: 1 / 0)
+      patch.setattr(owner, call, lambda *_: 1 / 0)
       with pytest.raises(ZeroDivisionError):
         runs.train(options)
     runs.train(options)

@@ -13,8 +13,7 @@ import slim_files
 from image_classifier import run_length
 from image_classifier.progress import Progress
 from image_classifier.saving import CheckpointWriter
-from image_classifier.training import stop_signals
-from image_classifier.training.metrics_log import MetricsLog
+from image_classifier.training import metrics_log, stop_signals
 from image_classifier.training.summaries import EventFile
 from image_classifier.training.watchdog import Watchdog
 from slim_compat import tf
@@ -82,7 +81,7 @@ class Loop:
     self._details = _Every(
       options.save_summaries_secs and max(options.save_summaries_secs, _DETAIL_SUMMARIES_SECS)
     )
-    self._log = MetricsLog(options.train_dir, first_step)
+    self._log = metrics_log.MetricsLog(options.train_dir, first_step)
     self._validation = validation
     if validation is not None:
       validation.start(self._log)
@@ -154,6 +153,7 @@ class Loop:
         self._evaluate(progress)
         for line in self._validation.conclusion(self._step):
           progress.say(line)
+      metrics_log.write_csv(options.train_dir, options.dataset_split_name)
     is_early = self._validation is not None and self._validation.is_over()
     return Result(self._step, loss, stopped[0] if stopped else None, is_early)
 

@@ -63,18 +63,17 @@ def read(train_dir):
     return [json.loads(line) for line in file]
 
 
-def write_csv(train_dir, lines, train_split):
+def write_csv(train_dir, train_split):
   """Writes metrics.csv anew; where the disk is full the old one stays, and the run goes on.
 
   Args:
     train_dir: folder of the run.
-    lines: what `read` returns.
     train_split: name of the split that is trained on.
   """
   text = io.StringIO()
   table = csv.DictWriter(text, _COLUMNS, restval='', extrasaction='ignore', lineterminator='\n')
   table.writeheader()
-  for line in lines:
+  for line in read(train_dir):
     ends = dict(zip(_INTERVAL, line.get('accuracy_interval', ()), strict=False))
     table.writerow({'split': train_split, **line, **ends})
   path = os.path.join(train_dir, CSV_NAME)

@@ -2,9 +2,7 @@
 
 import dataclasses
 import errno
-import glob
 import os
-import sys
 import tempfile
 
 from datasets import dataset_factory, labels
@@ -16,17 +14,17 @@ from image_classifier import (
   run_lock,
   run_record,
   saving,
-  scopes,
 )
-from image_classifier.optimization import class_weights, loss_scaling, optimizers, schedules
+from image_classifier.optimization import optimizers, schedules
 from image_classifier.training import (
+  announcement,
   cached_inputs,
   recalibration,
   resuming,
+  starting_point,
   train_graph,
   train_net,
   validation,
-  warm_start,
 )
 from image_classifier.training.loop import Loop, NotFinite
 from nets.net_info import check_image_size, net_info
@@ -35,8 +33,6 @@ from slim_errors import RunError, UserError, unknown
 
 # A train_dir without room for so many bytes is none to start in.
 _ROOM = 1 << 20
-# Share of batch norm's first statistics above which a finished run is worth a warning.
-_UNSETTLED = 0.1
 
 
 def train(options, patience=60.0, loop=Loop, spent_seconds=0.0):
@@ -114,7 +110,7 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
   old_record = run_record.read(options.train_dir)
   if old_record is not None:
     run_record.check_same_run(options.train_dir, old_record, record)
-  resumed = _checkpoint_to_resume(options.train_dir)
+  resumed = starting_point.checkpoint_to_resume(options.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
   evaluates = None
   if validation.is_on(options):
@@ -132,16 +128,18 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
     net = train_net.build(options, dataset, record['image_size'], first_step, cached)
     options = dataclasses.replace(options, precision=_precision(options, old_record))
     record['precision'] = options.precision
-    start, restored = _plan_start(options, net, resumed)
+    start, restored = starting_point.plan(options, net, resumed)
     graph = train_graph.build(options, dataset, net, start, restored, cached)
     if resumed:
-      restored = _variables_to_resume(options.train_dir, resumed, tf.global_variables())
+      restored = starting_point.variables_to_resume(
+        options.train_dir, resumed, tf.global_variables()
+      )
     restore = start and tf.train.Saver(restored)
     saver = tf.train.Saver(max_to_keep=None)
     initializer = tf.global_variables_initializer()
     tf.get_default_graph().finalize()
     run_record.write(options.train_dir, record)
-    _announce(options, dataset, net, graph, restored)
+    announcement.announce(options, dataset, net, graph, restored)
     if resumed and old_record and (line := resuming.changes(old_record, record)):
       print(line, flush=True)
     seconds = 0.0 if resumed else spent_seconds
@@ -259,119 +257,6 @@ def _describe(options, dataset):
     'data_fingerprint': dataset_factory.fingerprint(options.dataset_dir),
     'flags': dataclasses.asdict(options),
   }
-
-
-def _checkpoint_to_resume(train_dir):
-  """Returns the newest good checkpoint of a train_dir, None when it has none at all."""
-  resumed = checkpoints.newest_intact(train_dir)
-  if resumed is None and glob.glob(f'{glob.escape(train_dir)}/model.ckpt-*'):
-    raise UserError(
-      f'All checkpoints in {train_dir} are damaged: move them away to start anew, or choose '
-      'another --train_dir.'
-    )
-  return resumed
-
-
-def _plan_start(options, net, resumed):
-  """Returns the checkpoint to start from, or None, and {name in it: variable of the net}."""
-  if resumed:
-    if options.checkpoint_path:
-      tf.logging.info(
-        'Ignoring --checkpoint_path because a checkpoint already exists in %s', options.train_dir
-      )
-    return resumed, _variables_to_resume(options.train_dir, resumed, net.variables)
-  if not options.checkpoint_path:
-    return None, {}
-  prefix = checkpoints.resolve(options.checkpoint_path)
-  plan = warm_start.plan(
-    prefix,
-    net.variables,
-    net_info(options.model_name),
-    exclude_scopes=scopes.split_list(options.checkpoint_exclude_scopes),
-    ignore_missing=options.ignore_missing_vars,
-  )
-  tf.logging.info('Fine-tuning from %s', prefix)
-  for line in plan.new_heads:
-    tf.logging.info('%s', line)
-  return prefix, plan.restored
-
-
-def _variables_to_resume(train_dir, prefix, variables):
-  """Returns some variables by name; raises UserError when the checkpoint lacks one."""
-  shapes = checkpoints.variables(prefix)
-  variables = {v.op.name: v for v in variables}
-  # What the run had no use for before: a bound in time, float16.
-  for name in (*run_length.TIMES, *loss_scaling.VARIABLES):
-    if name not in shapes:
-      variables.pop(name, None)
-  for name, variable in variables.items():
-    shape = variable.shape.as_list()
-    if shapes.get(name) != shape:
-      there = f'in shape {shapes[name]}' if name in shapes else 'not at all'
-      raise UserError(
-        f'{train_dir} holds another run: {prefix} has {name} {there}, this run needs it in shape '
-        f'{shape}; choose another --train_dir, or move that one away.'
-      )
-  return variables
-
-
-def _announce(options, dataset, net, graph, restored):
-  """Prints what this run trains on, and what it restores, trains and freezes."""
-  print(
-    f'{dataset.num_samples} images of {dataset.num_classes} classes in '
-    f'{options.dataset_dir}, split {options.dataset_split_name}'
-  )
-  print(labels.describe_base(dataset, options.labels_offset))
-  if options.class_weights != 'none':
-    print(class_weights.table(options, dataset))
-  print(precision.describe(options.precision))
-  print(
-    warm_start.table(
-      net.variables,
-      restored,
-      graph.trained,
-      graph.update_scopes,
-      net_info(options.model_name),
-      graph.left_out,
-    )
-  )
-  if graph.left_out:
-    print(
-      f'{", ".join(graph.left_out)} stays out of the loss: below it nothing is trained that it '
-      'could teach.'
-    )
-  _warn_of_new_frozen_weights(graph, restored)
-  _warn_of_unsettled_batch_norm(options, graph)
-  optimizers.warn_of_high_rate(options)
-  schedules.warn_of_long_warmup(options, dataset.num_samples)
-  sys.stdout.flush()
-
-
-def _warn_of_new_frozen_weights(graph, restored):
-  known = {v.op.name for v in restored.values()} | graph.trained
-  names = [v.op.name for v in tf.trainable_variables() if v.op.name not in known]
-  names = [name for name in names if not name.startswith(tuple(f'{s}/' for s in graph.left_out))]
-  if names:
-    tf.logging.warning(
-      'What is trained builds on new weights that stay as they are (%s and %d more): name a '
-      '--checkpoint_path that holds them, or train all layers.',
-      names[0],
-      len(names) - 1,
-    )
-
-
-def _warn_of_unsettled_batch_norm(options, graph):
-  steps, decay = options.max_number_of_steps, graph.slowest_decay
-  num_batches = (steps or 0) * options.accumulate_steps
-  if steps and decay is not None and decay**num_batches > _UNSETTLED:
-    tf.logging.warning(
-      'After %d steps batch norm keeps %.0f %% of the statistics it started with (decay %g): '
-      'evaluation will look worse than training; train longer%s.',
-      steps,
-      100 * decay**num_batches,
-      decay,
-      '' if options.batch_norm == 'auto' else ', or use --batch_norm=auto',
-    )
 
 
 def _precision(options, old_record):

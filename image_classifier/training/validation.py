@@ -116,8 +116,6 @@ class Validation:
     self._log = log
     lines = metrics_log.read(self._options.train_dir)
     self._past = [line for line in lines if line.get('split') == self._options.eval_split]
-    if self._past:
-      self._write_csv(lines)
 
   def is_due(self, step):
     """Whether a period of evaluations ends with a step."""
@@ -159,7 +157,7 @@ class Validation:
     self._log.add(**line, accuracy_interval=interval, learning_rate=learning_rate)
     self._log.sync()
     self._past.append(line)
-    self._write_csv(metrics_log.read(self._options.train_dir))
+    metrics_log.write_csv(self._options.train_dir, self._options.dataset_split_name)
     self._write_events(step, {'accuracy': accuracy, 'loss': loss})
     is_best = self._best['step'] == step
     return f'step {step}: {figures["split"]} {_accuracy_text(figures)}, loss {loss:.2f}, ' + (
@@ -231,9 +229,6 @@ class Validation:
     files = {run_record.FILE_NAME: record, METRICS_FILE: f'{text}\n'.encode()}
     saving.keep_only(prefix, self._folder, files)
     self._best = found
-
-  def _write_csv(self, lines):
-    metrics_log.write_csv(self._options.train_dir, lines, self._options.dataset_split_name)
 
   def _write_events(self, step, scalars):
     if self._events is None:

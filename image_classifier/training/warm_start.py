@@ -1,6 +1,5 @@
 """Where the weights come from: which variables a checkpoint gives and which start new."""
 
-import itertools
 import typing
 
 from image_classifier import checkpoints, recognition, scopes
@@ -91,52 +90,3 @@ def _check_exclude_scopes(exclude_scopes, names):
 def _roots(names):
   roots = sorted({name.split('/')[0] for name in names})
   return roots[:5]
-
-
-def table(variables, restored, trained, update_scopes, net_info, left_out=()):
-  """Says block by block what is restored, new, trained and frozen.
-
-  Args:
-    variables: list of the net's variables.
-    restored: names that a checkpoint gives.
-    trained: names that the optimizer changes.
-    update_scopes: scopes of the batch norms whose statistics are updated.
-    net_info: the net's nets.net_info.NetInfo.
-    left_out: scopes of the head that have no part in the loss.
-
-  Returns:
-    the table as a str of several lines; neighbouring blocks of the same fate share a line.
-  """
-  blocks = [*net_info.blocks, *net_info.head_scopes]
-  rows = []
-  for block in blocks:
-    members = [v for v in variables if v.op.name.startswith(block + '/')]
-    if members:
-      fate = _fate(members, restored, trained, update_scopes, block in left_out)
-      rows.append((block, sum(v.shape.num_elements() for v in members), fate))
-  lines = [_LINE.format('scope', 'parameters', 'weights', 'training', 'batch norm')]
-  for fate, group in itertools.groupby(rows, key=lambda row: row[2]):
-    group = list(group)
-    first, last = group[0][0], group[-1][0]
-    name = first if first == last else f'{first} .. {last.rsplit("/", 1)[-1]}'
-    lines.append(_LINE.format(name, f'{sum(row[1] for row in group):,}', *fate))
-  return '\n'.join(line.rstrip() for line in lines)
-
-
-_LINE = '{:<52} {:>12}  {:<12} {:<8} {}'
-
-
-def _fate(members, restored, trained, update_scopes, is_left_out):
-  names = [v.op.name for v in members]
-  weights = _all_or_some((name in restored for name in names), 'restored', 'new')
-  learnable = [v.op.name for v in members if v.trainable]
-  training = _all_or_some((name in trained for name in learnable), 'trained', 'frozen')
-  training = 'left out' if is_left_out else training
-  norms = {name.rsplit('/', 1)[0] for name in names if name.endswith('/moving_mean')}
-  batch_norm = _all_or_some((norm in update_scopes for norm in norms), 'updated', 'stored')
-  return weights, training, batch_norm if norms else '-'
-
-
-def _all_or_some(flags, yes, no):
-  flags = list(flags)
-  return yes if all(flags) else f'{yes}, {no}' if any(flags) else no
