@@ -104,7 +104,7 @@ def test_given_flags_win(tmp_path):
   assert found == expected
   line = recipes.described(found)
   assert line.startswith(f'Recipe fine_tune: optimizer={chosen["optimizer"]} ')
-  assert line.endswith(' (overridden: label_smoothing, learning_rate)')
+  assert line.endswith(' (overridden: learning_rate, label_smoothing)')
 
 
 def test_a_choice_that_the_preprocessing_lacks_is_not_overridden():
@@ -246,6 +246,16 @@ def test_two_stages(fine_tuned):
   assert not np.array_equal(best['LeNet/conv1/weights'], start['LeNet/conv1/weights'])
 
 
+def test_the_same_command_keeps_nothing_that_is_worth_a_line(
+  fine_tuned, dataset_dir, checkpoint, capsys
+):
+  flags = {'checkpoint_path': checkpoint, 'max_epochs': 2, 'eval_every_epochs': 1}
+  assert _train(fine_tuned[0], dataset_dir, **flags) == 0
+  said = capsys.readouterr().out
+  assert 'has reached step 6 already' in said and 'Kept of the run' not in said
+  assert 'The run goes on with' not in said
+
+
 def _stop_at(step, folder, monkeypatch):
   """Makes the evaluation of a step in a folder ask the run to stop."""
   write = validation.Validation._write_events
@@ -308,21 +318,23 @@ def _options(train_dir, dataset_dir, checkpoint, **settings):
 
 
 @pytest.mark.parametrize(
-  ('settings', 'minutes', 'epochs'),
+  ('settings', 'minutes', 'epochs', 'in_second'),
   [
-    ({'max_minutes': 5.0, 'eval_every_steps': 7, 'cache_features': 'on'}, 5.0, _PERIOD),
-    ({'max_minutes': 5.0, 'cache_features': 'off'}, 2.5, None),
-    ({'max_number_of_steps': 3, 'eval_every_epochs': 1.0}, None, _PERIOD),
+    ({'max_minutes': 5.0, 'eval_every_steps': 7, 'cache_features': 'on'}, 5.0, _PERIOD, 'auto'),
+    ({'max_minutes': 5.0, 'cache_features': 'off'}, 2.5, None, 'off'),
+    ({'max_number_of_steps': 3, 'eval_every_epochs': 1.0}, None, _PERIOD, 'auto'),
   ],
 )
-def test_the_stage_of_the_head(settings, minutes, epochs, dataset_dir, checkpoint, tmp_path, told):
+def test_the_stage_of_the_head(
+  settings, minutes, epochs, in_second, dataset_dir, checkpoint, tmp_path, told
+):
   settings |= {'vertical_flip': True, 'mixup_alpha': 0.2, 'moving_average_decay': 0.9}
   options = _options(tmp_path, dataset_dir, checkpoint, batch_size=3, seed=4, **settings)
   stages.train(options)
   (first, no_seconds), (second, seconds) = told
   assert (no_seconds, seconds) == (0.0, 12.0)
   assert second == dataclasses.replace(
-    options, checkpoint_path=f'{tmp_path}/head', cache_features='off'
+    options, checkpoint_path=f'{tmp_path}/head', cache_features=in_second
   )
   assert (first.train_dir, first.recipe, first.finetune) == (f'{tmp_path}/head', 'head', 'head')
   assert (first.max_minutes, first.max_number_of_steps) == (minutes, None)

@@ -254,8 +254,9 @@ def _copy(run, tmp_path):
   return shutil.copytree(run, tmp_path / 'copy')
 
 
-def test_a_finished_run_says_so(lenet_run, tiny_dataset, capsys):
-  assert _train(lenet_run, tiny_dataset, '--moving_average_decay=0.5', steps=4) == 0
+def test_a_finished_run_says_so(lenet_run, tiny_dataset, tmp_path, capsys):
+  folder = _copy(lenet_run, tmp_path)
+  assert _train(folder, tiny_dataset, '--moving_average_decay=0.5', steps=4) == 0
   assert 'has reached step 4 already: raise --max_number_of_steps' in capsys.readouterr().out
 
 
@@ -267,7 +268,9 @@ def test_what_a_run_is_need_not_be_said_again(lenet_run, tmp_path, capsys):
   name = f'{_LENET_HEAD}/weights/ExponentialMovingAverage'
   assert not np.array_equal(*(_values(folder / f'model.ckpt-{step}')[name] for step in (4, 5)))
   record = json.loads((folder / 'run.json').read_text(encoding='utf-8'))
-  assert record['flags'] == _flags(lenet_run) | {'train_dir': str(folder), 'max_number_of_steps': 5}
+  given = {'train_dir': str(folder), 'max_number_of_steps': 5}
+  resolved = {'train_image_size': 28, 'preprocessing_name': 'lenet'}
+  assert record['flags'] == _flags(lenet_run) | given | resolved
 
 
 def _flags(train_dir):

@@ -134,13 +134,20 @@ def _crops(given):
   return family is None or families.OWN[family].min_crop_area is not None
 
 
+def usual(options):
+  """Returns {option: value} of what the recipe of options.TrainingOptions says for their net."""
+  table = RECIPES[options.recipe]
+  crops = _crops(vars(options))
+  return {name: value for name, value in table.items() if name != 'min_crop_area' or crops}
+
+
 def described(options):
   """Returns in a line what options.TrainingOptions follow of their recipe, and what not."""
-  values, table = vars(options), RECIPES[options.recipe]
-  followed = {name: value for name, value in table.items() if values[name] == value}
-  others = [name for name in table.keys() - followed if name != 'min_crop_area' or _crops(values)]
+  table = usual(options)
+  followed = {name: value for name, value in table.items() if getattr(options, name) == value}
+  overridden = ', '.join(name for name in table if name not in followed)
   return f'Recipe {options.recipe}: {shown(followed)}' + (
-    f' (overridden: {", ".join(sorted(others))})' if others else ''
+    f' (overridden: {overridden})' if overridden else ''
   )
 
 

@@ -79,7 +79,7 @@ def described(options, given):
     options: options.TrainingOptions of the run.
     given: names of the options that flags give.
   """
-  usual = dataclasses.asdict(TrainingOptions()) | recipes.RECIPES[options.recipe]
+  usual = dataclasses.asdict(TrainingOptions()) | recipes.usual(options)
   kept = kept_settings(options.train_dir, given)
   others = {name: value for name, value in kept.items() if value != usual[name]}
   return f'Kept of the run in {options.train_dir}: {recipes.shown(others)}' if others else ''

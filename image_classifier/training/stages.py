@@ -79,8 +79,8 @@ def head_stage(options):
 
 def _train_rest(options, spent_seconds=0.0):
   """Runs the second stage, and says when it came to less than the first; returns its Result."""
-  if train_net.trainable_patterns(options) is None:  # nothing is frozen: no features
-    options = dataclasses.replace(options, cache_features='off')
+  if options.cache_features == 'on' and train_net.trainable_patterns(options) is None:
+    options = dataclasses.replace(options, cache_features='auto')  # it was for the head
   result = runs.train(options, spent_seconds=spent_seconds)
   best = [
     validation.read_best(os.path.join(folder, validation.BEST_FOLDER))
