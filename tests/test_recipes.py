@@ -273,7 +273,7 @@ def _interrupt(*_):
 
 
 @pytest.mark.parametrize('where', ['head', 'between', 'rest'])
-def test_the_same_command_goes_on(
+def test_a_stopped_run_goes_on_by_its_folder(
   where, fine_tuned, dataset_dir, checkpoint, tmp_path, monkeypatch
 ):
   folder = tmp_path / 'run'
@@ -291,7 +291,7 @@ def test_the_same_command_goes_on(
   kept = {path: path.stat().st_mtime_ns for path in (folder / 'head').glob('model.ckpt-*')}
   if where == 'rest':
     shutil.rmtree(folder / 'head')  # which nobody looks at any more
-  assert _train(*arguments, **flags) == 0
+  assert run(train_image_classifier, f'--train_dir={folder}') == 0
   _assert_equal(_values(folder / 'model.ckpt-6'), _values(fine_tuned[0] / 'model.ckpt-6'))
   if where == 'between':
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

@@ -159,8 +159,8 @@ def shown(values):
 
 def check(options):
   """Raises UserError for options that make no sense with their recipe."""
-  recipe, folder = options.recipe, options.train_dir
-  is_warm = options.checkpoint_path or has_checkpoint(folder) or has_checkpoint(head_dir(options))
+  recipe = options.recipe
+  is_warm = options.checkpoint_path or has_begun(options.train_dir)
   if recipe in ('head', 'fine_tune') and not is_warm:
     raise UserError(
       f'--recipe={recipe} starts from a pretrained net: name its checkpoint with '
@@ -179,11 +179,16 @@ def check(options):
     raise UserError('--recipe=fine_tune trains more than the head: take --recipe=head.')
 
 
-def head_dir(options):
+def head_dir(train_dir):
   """Returns the folder of the first stage of fine_tune."""
-  return os.path.join(options.train_dir, 'head')
+  return os.path.join(train_dir, 'head')
+
+
+def has_begun(train_dir):
+  """Whether a run has a checkpoint, be it of its first stage."""
+  return has_checkpoint(train_dir) or has_checkpoint(head_dir(train_dir))
 
 
 def has_checkpoint(train_dir):
-  """Whether a run has begun in a folder, by the names of its files."""
+  """Whether a folder holds a run's checkpoint, by the names of its files."""
   return bool(glob.glob(os.path.join(glob.escape(train_dir), 'model.ckpt-*.index')))

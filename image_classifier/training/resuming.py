@@ -52,7 +52,7 @@ def kept_settings(train_dir, given):
     UserError: run.json is damaged.
   """
   record = run_record.read(train_dir)
-  if not record or not recipes.has_checkpoint(train_dir):
+  if not record or not recipes.has_begun(train_dir):
     return {}
   gone = _PLACES | _IDENTITY.keys() | set(given)
   gone = gone.union(*(names for names in _ALTERNATIVES if names & set(given)))

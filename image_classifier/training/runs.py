@@ -57,6 +57,33 @@ def train(options, patience=60.0, loop=Loop, spent_seconds=0.0):
       last checkpoint is good.
   """
   check(options)
+  dataset, options = _data(options)
+  make_folder(options.train_dir)
+  try:
+    with run_lock.locked(options.train_dir):
+      saving.recover(options.train_dir)
+      return _train_with_retries(options, dataset, patience, loop, spent_seconds)
+  except OSError as error:
+    if not saving.is_disk_full(error):
+      raise
+    raise RunError(f'{_no_room(options.train_dir)}.') from None
+
+
+def record_flags(options):
+  """Writes the run.json of a run whose first stage comes before it, so that its flags are kept.
+
+  Raises:
+    UserError: for data that do not fit, or a train_dir that holds another run.
+  """
+  dataset, options = _data(options)
+  record, old_record = _describe(options, dataset), run_record.read(options.train_dir)
+  if old_record is not None:
+    run_record.check_same_run(options.train_dir, old_record, record)
+  run_record.write(options.train_dir, record)
+
+
+def _data(options):
+  """Returns the slim.dataset.Dataset to train on, and the options as its images have them."""
   dataset = dataset_factory.get_dataset(
     options.dataset_name, options.dataset_split_name, options.dataset_dir
   )
@@ -68,15 +95,7 @@ def train(options, patience=60.0, loop=Loop, spent_seconds=0.0):
     )
   if getattr(dataset, 'channels', 3) == 1:  # which export is to learn from run.json
     options = dataclasses.replace(options, use_grayscale=True)
-  make_folder(options.train_dir)
-  try:
-    with run_lock.locked(options.train_dir):
-      saving.recover(options.train_dir)
-      return _train_with_retries(options, dataset, patience, loop, spent_seconds)
-  except OSError as error:
-    if not saving.is_disk_full(error):
-      raise
-    raise RunError(f'{_no_room(options.train_dir)}.') from None
+  return dataset, options
 
 
 def _train_with_retries(options, dataset, *arguments):
@@ -126,7 +145,7 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
   with tf.Graph().as_default():
     tf.set_random_seed(options.seed)
     net = train_net.build(options, dataset, record['image_size'], first_step, cached)
-    options = dataclasses.replace(options, precision=_precision(options, old_record))
+    options = dataclasses.replace(options, precision=_precision(options, resumed and old_record))
     record['precision'] = options.precision
     start, restored = starting_point.plan(options, net, resumed)
     graph = train_graph.build(options, dataset, net, start, restored, cached)

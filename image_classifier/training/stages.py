@@ -56,7 +56,8 @@ def _train_in_two(options):
     result = _train_head(options)
     if result.signal is not None:
       return result
-    start, spent = _best(recipes.head_dir(options)), _seconds(recipes.head_dir(options))
+    head = recipes.head_dir(options.train_dir)
+    start, spent = _best(head), _seconds(head)
   what = options.finetune or options.trainable_scopes or 'all layers'
   print(f'Stage 2 of 2: {what}, from {start}.', flush=True)
   second = dataclasses.replace(options, checkpoint_path=start, checkpoint_exclude_scopes=None)
@@ -70,7 +71,7 @@ def head_stage(options):
     minutes *= _SHARE_WITHOUT_CACHE
   shared = {name: getattr(options, name) for name in _SHARED}
   return TrainingOptions(
-    train_dir=recipes.head_dir(options),
+    train_dir=recipes.head_dir(options.train_dir),
     recipe='head',
     max_minutes=minutes,
     **(shared | recipes.HEAD_STAGE | _evaluation(options)),
@@ -82,16 +83,17 @@ def _train_rest(options, spent_seconds=0.0):
   if options.cache_features == 'on' and train_net.trainable_patterns(options) is None:
     options = dataclasses.replace(options, cache_features='auto')  # it was for the head
   result = runs.train(options, spent_seconds=spent_seconds)
+  head_dir = recipes.head_dir(options.train_dir)
   best = [
     validation.read_best(os.path.join(folder, validation.BEST_FOLDER))
-    for folder in (recipes.head_dir(options), options.train_dir)
+    for folder in (head_dir, options.train_dir)
   ]
   if result.signal is None and all(best):
     head, rest = (figures[options.best_metric] for figures in best)
     if head < rest if options.best_metric == 'loss' else head > rest:
       print(
         f'The head alone was better: {options.best_metric} {head:.3f}, now {rest:.3f}. Train '
-        f'longer, or take {recipes.head_dir(options)}/{validation.BEST_FOLDER}.'
+        f'longer, or take {head_dir}/{validation.BEST_FOLDER}.'
       )
   return result
 
@@ -109,6 +111,7 @@ def _train_head(options):
   print(f'Stage 1 of 2: the head, in {stage.train_dir}: {choices}', flush=True)
   runs.make_folder(options.train_dir)
   with run_lock.locked(options.train_dir):
+    runs.record_flags(options)
     return runs.train(stage)
 
 
