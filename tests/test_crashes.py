@@ -266,7 +266,7 @@ def test_a_fine_tuning_killed_in_and_between_its_stages(driver, tiny_dataset, tm
     return driver.run('fine_tune', folder, arguments=options, **kill)
 
   whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-  soon = run(whole)['operations'] // 8
+  soon = run(whole)['operations'] // 6
   stage_after = []
   for kill in [{'kill_at': soon}] * 2 + [{'dies_between': True}] + [{'kill_at': soon}] * 2:
     assert run(killed, **kill)['code'] == _KILLED
