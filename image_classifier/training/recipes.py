@@ -49,7 +49,7 @@ RECIPES = {
   },
   'scratch': {
     'optimizer': 'adamw',
-    'learning_rate': 0.003,
+    'learning_rate': 0.01,
     'learning_rate_decay_type': 'one_cycle',
     'opt_epsilon': 1e-8,
     'weight_decay': 0.0,
