@@ -95,7 +95,7 @@ def training_batches(
   numbered = records.enumerate(start=start_step * batch_size)
   batches = numbered.map(prepare, num_parallel_calls=num_threads or _default_threads())
   batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
-  iterator = tf.data.make_initializable_iterator(batches)
+  iterator = tf.data.make_initializable_iterator(without_autotuning(batches))
   images, labels, filenames = iterator.get_next()
   return images, labels, filenames, iterator.initializer
 
@@ -149,7 +149,17 @@ def evaluation_batches(
   records = tf.data.TFRecordDataset(shards(dataset)).take(-1 if max_images is None else max_images)
   views = records.map(view_of, num_parallel_calls=num_threads or _default_threads())
   batches = views.batch(batch_size).prefetch(2)
-  return tf.data.make_one_shot_iterator(batches).get_next()
+  return tf.data.make_one_shot_iterator(without_autotuning(batches)).get_next()
+
+
+def without_autotuning(dataset):
+  """Returns a tf.data.Dataset whose numbers of threads stay as they are.
+
+  The thread that tunes them looks up once a minute in the end, and closing a session waits for it.
+  """
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  return dataset.with_options(options)
 
 
 def _default_threads():

@@ -91,3 +91,14 @@ def test_the_damaged_record_is_found(tiny_dataset):
   assert inputs.damaged_record(dataset) is None
   error = str(inputs.damaged_record(dataset, labels_offset=2))
   assert 'tfrecord: record 0 cannot be used (assertion failed: [label] [' in error
+
+
+def test_no_thread_that_tunes_outlives_the_batches(tiny_dataset):
+  dataset = dataset_factory.get_dataset(None, 'train', str(tiny_dataset))
+  fn = preprocessing_factory.get_preprocessing('inception', is_training=True)
+  with tf.Graph().as_default() as graph:
+    inputs.training_batches(dataset, fn, 6, 28)
+    (node,) = [op for op in graph.get_operations() if op.type == 'OptionsDataset']
+  options = tf.data.Options()
+  options._from_proto(type(options._to_proto()).FromString(node.get_attr('serialized_options')))
+  assert options.autotune.enabled is False

@@ -68,7 +68,7 @@ def training_rows(records, num_views, batch_size, *, seed=0, start_step=0, class
   with tf.name_scope('cached'):
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     batches = epochs.map(rows_of).rebatch(batch_size, drop_remainder=True)
-    iterator = tf.data.make_initializable_iterator(batches.prefetch(2))
+    iterator = tf.data.make_initializable_iterator(inputs.without_autotuning(batches.prefetch(2)))
     numbers = iterator.get_next()
     known = [np.dtype(np.int64), np.dtype(object)]
     known = _tables(lambda: [records.labels, records.filenames], known, num_images)
@@ -98,7 +98,7 @@ def features(rows, store, keys):
       initializer = tf.group([table.initializer for table in tables])
     else:  # in step with the other iterator: each step takes a batch of both
       batches = rows.batches.map(_from_disk(store, places), num_parallel_calls=2)
-      iterator = tf.data.make_initializable_iterator(batches.prefetch(2))
+      iterator = tf.data.make_initializable_iterator(inputs.without_autotuning(batches.prefetch(2)))
       found, initializer = iterator.get_next(), iterator.initializer
     found = [
       tf.ensure_shape(_as_float32(array), [batch_size, *dtype.shape])
