@@ -93,7 +93,7 @@ def training_batches(
 
   records = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(skipped)
   numbered = records.enumerate(start=start_step * batch_size)
-  batches = numbered.map(prepare, num_parallel_calls=num_threads or _default_threads())
+  batches = numbered.map(prepare, num_parallel_calls=num_threads or default_threads())
   batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
   iterator = tf.data.make_initializable_iterator(without_autotuning(batches))
   images, labels, filenames = iterator.get_next()
@@ -147,9 +147,14 @@ def evaluation_batches(
 
   view_of = as_it_is(view_function(dataset, preprocessing_fn, image_size, labels_offset))
   records = tf.data.TFRecordDataset(shards(dataset)).take(-1 if max_images is None else max_images)
-  views = records.map(view_of, num_parallel_calls=num_threads or _default_threads())
+  views = records.map(view_of, num_parallel_calls=num_threads or default_threads())
   batches = views.batch(batch_size).prefetch(2)
-  return tf.data.make_one_shot_iterator(without_autotuning(batches)).get_next()
+  return one_pass(batches)
+
+
+def one_pass(dataset):
+  """Returns the tensors of a tf.data.Dataset; they raise tf.errors.OutOfRangeError at its end."""
+  return tf.data.make_one_shot_iterator(without_autotuning(dataset)).get_next()
 
 
 def without_autotuning(dataset):
@@ -162,7 +167,8 @@ def without_autotuning(dataset):
   return dataset.with_options(options)
 
 
-def _default_threads():
+def default_threads():
+  """Returns how many threads decode images where no flag says it."""
   return max(_LEAST_THREADS, len(os.sched_getaffinity(0)))
 
 

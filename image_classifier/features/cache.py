@@ -148,8 +148,8 @@ def read_records(dataset, labels_offset=0):
   items = ['encoded', 'label', 'filename']
   with tf.Graph().as_default(), tf.Session() as session:
     split = tf.data.TFRecordDataset(inputs.shards(dataset))
-    split = split.map(lambda record: dataset.decoder.decode(record, items), tf.data.AUTOTUNE)
-    batch = tf.data.make_one_shot_iterator(split.batch(_RECORDS_AT_ONCE).prefetch(1)).get_next()
+    split = split.map(lambda record: dataset.decoder.decode(record, items))
+    batch = inputs.one_pass(split.batch(_RECORDS_AT_ONCE).prefetch(1))
     with _damage_named(dataset, labels_offset):
       for encoded, label, filename in _all(session, batch):
         images += [hashlib.sha256(image).digest() for image in encoded]
@@ -261,8 +261,8 @@ def _pictures(dataset, views, missing):
   split = tf.data.TFRecordDataset(inputs.shards(dataset)).enumerate()
   split = split.filter(inputs.as_it_is(lambda number, record: tf.reduce_any(wanted[number])))
   split = split.flat_map(inputs.as_it_is(views_of))
-  split = split.map(inputs.as_it_is(prepare), tf.data.AUTOTUNE)
-  return tf.data.make_one_shot_iterator(split.batch(_BATCH_SIZE).prefetch(1)).get_next()
+  split = split.map(inputs.as_it_is(prepare), inputs.default_threads())
+  return inputs.one_pass(split.batch(_BATCH_SIZE).prefetch(1))
 
 
 def _seed_of_view(seed, encoded, view):

@@ -76,9 +76,7 @@ def record_flags(options):
     UserError: for data that do not fit, or a train_dir that holds another run.
   """
   dataset, options = _data(options)
-  record, old_record = _describe(options, dataset), run_record.read(options.train_dir)
-  if old_record is not None:
-    run_record.check_same_run(options.train_dir, old_record, record)
+  record, _ = _records(options, dataset)
   run_record.write(options.train_dir, record)
 
 
@@ -123,12 +121,10 @@ def _retries_so_far(options):
 
 def _train(options, dataset, retries, patience, loop, spent_seconds):
   """Trains in the locked train_dir; returns what the loop returns."""
-  record = {**_describe(options, dataset), 'nan_retries': retries}
+  record, old_record = _records(options, dataset)
+  record['nan_retries'] = retries
   last_step = run_length.last_step(options, dataset.num_samples)
   options = dataclasses.replace(options, max_number_of_steps=last_step)
-  old_record = run_record.read(options.train_dir)
-  if old_record is not None:
-    run_record.check_same_run(options.train_dir, old_record, record)
   resumed = starting_point.checkpoint_to_resume(options.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
   evaluates = None
@@ -256,6 +252,18 @@ def make_folder(train_dir):
 
 def _no_room(train_dir):
   return f'There is no room left in --train_dir={train_dir}: free some and give the command again'
+
+
+def _records(options, dataset):
+  """Returns the record of a run, and that in its folder, None where there is none.
+
+  Raises:
+    UserError: the folder holds another run.
+  """
+  record, old_record = _describe(options, dataset), run_record.read(options.train_dir)
+  if old_record is not None:
+    run_record.check_same_run(options.train_dir, old_record, record)
+  return record, old_record
 
 
 def _describe(options, dataset):
