@@ -35,20 +35,21 @@ def balanced(records, epoch, label_of, class_counts):
   Returns:
     tf.data.Dataset of `epoch_size` records, as many of each class, those of an image in a row.
   """
-  rates = [images_per_class(class_counts) / max(count, 1) for count in class_counts]
+  wanted = images_per_class(class_counts)
   shift = tf.math.floormod(tf.cast(epoch, tf.float64) * _SHIFT, 1.0)
 
   @_as_it_is
   def count(seen, record):
     """Says how often a record comes; `seen` counts those of its class before it."""
     label = label_of(record)
-    rate, place = tf.gather(tf.constant(rates, tf.float64), label), tf.gather(seen, label)
-    before, after = tf.floor(place * rate + shift), tf.floor((place + 1) * rate + shift)
-    seen += tf.one_hot(label, len(rates), dtype=tf.float64)
-    return seen, (record, tf.cast(after - before, tf.int64))
+    place, images = tf.gather(seen, label), tf.gather(tf.constant(class_counts, tf.int64), label)
+    begin = tf.cast(shift * tf.cast(images, tf.float64), tf.int64)
+    # In whole numbers, whose rounding loses no image: resuming counts on the size of an epoch.
+    before, after = ((n * wanted + begin) // images for n in (place, place + 1))
+    return seen + tf.one_hot(label, len(class_counts), dtype=tf.int64), (record, after - before)
 
   @_as_it_is
   def repeat(record, times):
     return tf.data.Dataset.from_tensors(record).repeat(times)
 
-  return records.scan(tf.zeros([len(rates)], tf.float64), count).flat_map(repeat)
+  return records.scan(tf.zeros([len(class_counts)], tf.int64), count).flat_map(repeat)
