@@ -274,13 +274,14 @@ def test_a_run_bounded_by_time(
     batch_size=5,
   )
   if not is_cached:  # 45 of 60 seconds
-    options = dataclasses.replace(options, max_minutes=1.0, max_number_of_steps=None)
+    options = dataclasses.replace(options, max_minutes=1.0, max_epochs=40.0)
     monkeypatch.setattr(runs, '_train', _once_refused(runs._train))
     with pytest.raises(StopIteration):
       runs.train(options)
     assert 'would take about 0.8 of the 1 minutes' in capsys.readouterr().out
     return
-  assert runs.train(options).step < 500  # the time that filling took counts
+  # The time that filling took counts, and the share is for runs that learn from images.
+  assert runs.train(options, share_from_images=0.5).step < 500
   assert _values_at_end(tmp_path)['elapsed_seconds'] >= 60
 
 

@@ -302,8 +302,8 @@ def told(monkeypatch):
   """What runs.train is asked for, without doing it."""
   calls = []
 
-  def train(options, spent_seconds=0.0):
-    calls.append((options, spent_seconds))
+  def train(options, spent_seconds=0.0, share_from_images=1.0):
+    calls.append((options, spent_seconds, share_from_images))
     return loop.Result(1, 1.0, None)
 
   monkeypatch.setattr(runs, 'train', train)
@@ -321,7 +321,7 @@ def _options(train_dir, dataset_dir, checkpoint, **settings):
   ('settings', 'minutes', 'epochs', 'in_second'),
   [
     ({'max_minutes': 5.0, 'eval_every_steps': 7, 'cache_features': 'on'}, 5.0, _PERIOD, 'auto'),
-    ({'max_minutes': 5.0, 'cache_features': 'off'}, 2.5, None, 'off'),
+    ({'max_minutes': 5.0, 'cache_features': 'off'}, 5.0, None, 'off'),
     ({'max_number_of_steps': 3, 'eval_every_epochs': 1.0}, None, _PERIOD, 'auto'),
   ],
 )
@@ -331,8 +331,8 @@ def test_the_stage_of_the_head(
   settings |= {'vertical_flip': True, 'mixup_alpha': 0.2, 'moving_average_decay': 0.9}
   options = _options(tmp_path, dataset_dir, checkpoint, batch_size=3, seed=4, **settings)
   stages.train(options)
-  (first, no_seconds), (second, seconds) = told
-  assert (no_seconds, seconds) == (0.0, 12.0)
+  (first, *of_first), (second, *of_second) = told
+  assert (of_first, of_second) == ([0.0, 0.5], [12.0, 1.0])
   assert second == dataclasses.replace(
     options, checkpoint_path=f'{tmp_path}/head', cache_features=in_second
   )

@@ -82,6 +82,13 @@ def test_a_run_of_minutes_goes_on_where_it_was(tiny_dataset, tmp_path, monkeypat
   assert runs.train(options).loss is None  # its time is over
 
 
+def test_a_stage_of_images_leaves_time_for_the_next(tiny_dataset, tmp_path, monkeypatch):
+  options = _options(tiny_dataset, tmp_path, max_minutes=5.0)
+  monkeypatch.setattr(run_length, 'time', _SlowClock(stop_at=None))
+  runs.train(options, share_from_images=0.5)
+  assert 150 <= tf.train.load_variable(str(tmp_path), run_length.ELAPSED_SECONDS) < 300
+
+
 def test_a_run_may_get_a_time_later(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, max_number_of_steps=2)
   runs.train(options)

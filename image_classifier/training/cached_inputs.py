@@ -186,7 +186,7 @@ class CachedInputs:
         '--cache_features=on would cache them.'
       )
     minutes = self._options.max_minutes
-    if not self._must and minutes and _images_seen(self._options, self._dataset) is None:
+    if not self._must and minutes:
       missing = self._split.num_missing()
       seconds = missing and missing * cache.seconds_per_image(frozen, image_shape)
       if seconds > _MOST_OF_THE_TIME * 60 * minutes:

@@ -35,7 +35,7 @@ from slim_errors import RunError, UserError, unknown
 _ROOM = 1 << 20
 
 
-def train(options, patience=60.0, loop=Loop, spent_seconds=0.0):
+def train(options, patience=60.0, loop=Loop, spent_seconds=0.0, share_from_images=1.0):
   """Trains as the options say and leaves checkpoints, summaries and run.json in the train_dir.
 
   The start: 1. resume the train_dir's newest checkpoint; 2. else start warm from
@@ -47,6 +47,7 @@ def train(options, patience=60.0, loop=Loop, spent_seconds=0.0):
       which a line says what the run is doing.
     loop: what takes the steps, called and run as loop.Loop.
     spent_seconds: of --max_minutes that went by before a new run, for an earlier stage.
+    share_from_images: of --max_minutes that are for a run without cached features.
 
   Returns:
     What the loop's run returns, a loop.Result.
@@ -62,7 +63,9 @@ def train(options, patience=60.0, loop=Loop, spent_seconds=0.0):
   try:
     with run_lock.locked(options.train_dir):
       saving.recover(options.train_dir)
-      return _train_with_retries(options, dataset, patience, loop, spent_seconds)
+      return _train_with_retries(
+        options, dataset, patience, loop, spent_seconds, share_from_images
+      )
   except OSError as error:
     if not saving.is_disk_full(error):
       raise
@@ -119,7 +122,7 @@ def _retries_so_far(options):
   return record.get('nan_retries', 0) if is_same_rate else 0
 
 
-def _train(options, dataset, retries, patience, loop, spent_seconds):
+def _train(options, dataset, retries, patience, loop, spent_seconds, share_from_images):
   """Trains in the locked train_dir; returns what the loop returns."""
   record, old_record = _records(options, dataset)
   record['nan_retries'] = retries
@@ -137,6 +140,8 @@ def _train(options, dataset, retries, patience, loop, spent_seconds):
 
   recorded = (old_record or {}).get('cached_views', 0) if resumed else None
   cached = _cached_inputs(options, dataset, record, recorded)
+  if options.max_minutes and not cached:
+    options = dataclasses.replace(options, max_minutes=options.max_minutes * share_from_images)
 
   with tf.Graph().as_default():
     tf.set_random_seed(options.seed)

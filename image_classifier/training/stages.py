@@ -18,7 +18,7 @@ _SHARED = (
   *('save_summaries_secs', 'save_interval_secs', 'eval_split', 'best_metric'),
 )
 # Of --max_minutes, for the head where it learns from images, which would take them all.
-_SHARE_WITHOUT_CACHE = 0.5
+_SHARE_FROM_IMAGES = 0.5
 
 
 def train(options, given=()):
@@ -66,14 +66,11 @@ def _train_in_two(options):
 
 def head_stage(options):
   """Returns the TrainingOptions of the first stage of a fine-tuning."""
-  minutes = options.max_minutes
-  if minutes and options.cache_features == 'off':
-    minutes *= _SHARE_WITHOUT_CACHE
   shared = {name: getattr(options, name) for name in _SHARED}
   return TrainingOptions(
     train_dir=recipes.head_dir(options.train_dir),
     recipe='head',
-    max_minutes=minutes,
+    max_minutes=options.max_minutes,
     **(shared | recipes.HEAD_STAGE | _evaluation(options)),
   )
 
@@ -112,7 +109,7 @@ def _train_head(options):
   runs.make_folder(options.train_dir)
   with run_lock.locked(options.train_dir):
     runs.record_flags(options)
-    return runs.train(stage)
+    return runs.train(stage, share_from_images=_SHARE_FROM_IMAGES)
 
 
 def without_missing_split(options):
