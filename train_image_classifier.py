@@ -54,12 +54,13 @@ def main(flags):
   from image_classifier.training import stages  # imports TensorFlow
 
   result = stages.train(options, given)
-  if result.loss is None and result.is_stopped_early:
+  had_no_step_left = result.loss is None and result.signal is None
+  if had_no_step_left and result.is_stopped_early:
     print(
       f'{options.train_dir} has ended early at step {result.step}: raise '
       f'--early_stopping_patience={options.early_stopping_patience} to train on.'
     )
-  elif result.loss is None:
+  elif had_no_step_left:
     print(
       f'{options.train_dir} has reached step {result.step} already: '
       'raise --max_number_of_steps, --max_epochs or --max_minutes to train on.'

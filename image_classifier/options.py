@@ -9,7 +9,7 @@ from preprocessing.augmentation import Augmentation
 class TrainingOptions(Augmentation):
   """Settings of training.runs.train; those of its views are Augmentation's.
 
-  Rates are per step, sizes in pixels, times in seconds.
+  Rates are per step, sizes in pixels, times in seconds unless they are minutes by name.
   """
 
   # Where to and what from.

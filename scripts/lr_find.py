@@ -47,7 +47,7 @@ def main(flags):
     return train_image_classifier.EXIT_CODES[curve.signal]
   if len(curve.losses) < _LEAST_STEPS:
     raise UserError(
-      f'The loss was no number any more after {len(curve.losses)} steps: lower '
+      f'The loss exploded after {len(curve.losses)} steps, too few for a curve: lower '
       f'--min_rate={flags.min_rate:g}.'
     )
   suggested = rate_test.suggestion(curve, flags.num_steps)

@@ -8,6 +8,7 @@ of the variances that it saw. The result is a new checkpoint in --output_dir; th
 read. What is left out is taken from the run.json beside the checkpoint.
 """
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -16,6 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from image_classifier import command, run_record
 from image_classifier.options import TrainingOptions
+from image_classifier.training import resuming
+from preprocessing.augmentation import Augmentation
 from slim_errors import UserError
 
 FLAGS = command.new_flags()
@@ -55,6 +58,12 @@ _net.integer(
 )
 _net.boolean('use_grayscale', False, 'Images of one channel; left out: as in the training.')
 
+# Settings of a run that say what it trains, and what its batches look like.
+_OF_BATCHES = {
+  *('batch_norm', 'batch_size', 'finetune', 'trainable_scopes', 'balanced_sampling'),
+  *(field.name for field in dataclasses.fields(Augmentation)),
+}
+
 
 def main(flags):
   command.require(flags, 'checkpoint_path', 'Name the checkpoint with --checkpoint_path.')
@@ -80,7 +89,7 @@ def main(flags):
     )
   dataset = dataset_factory.get_dataset(flags.dataset_name, flags.dataset_split_name, dataset_dir)
   same_data.check(record, dataset, dataset_dir, dataset_factory.fingerprint(dataset_dir))
-  options = _options(flags, record, model_name)
+  options = _options(flags, os.path.dirname(checkpoint), record, model_name)
   statistics = batch_norm_statistics.estimate(
     checkpoint,
     dataset,
@@ -106,16 +115,14 @@ def _value(flags, record, name, key=None):
   return recorded
 
 
-def _options(flags, record, model_name):
+def _options(flags, train_dir, record, model_name):
   """Returns the TrainingOptions that say what the run trained, on which batches."""
-  recorded = record.get('flags')
-  names = ('batch_norm', 'batch_size', 'finetune', 'trainable_scopes')
-  known = {
-    name: recorded[name] for name in names if isinstance(recorded, dict) and name in recorded
-  }
+  known = resuming.recorded(train_dir, record, _OF_BATCHES)
   if command.is_given(flags, 'batch_size'):
     known['batch_size'] = flags.batch_size
   return TrainingOptions(
+    dataset_dir=_value(flags, record, 'dataset_dir'),
+    dataset_split_name=flags.dataset_split_name,
     model_name=model_name,
     preprocessing_name=_value(flags, record, 'preprocessing_name'),
     train_image_size=_value(flags, record, 'train_image_size', 'image_size'),

@@ -26,6 +26,16 @@ _NAMES = {field.name for field in dataclasses.fields(TrainingOptions)}
     ({'best_metric': 'loss', 'eval_split': 'test'}, ['eval_split', 'best_metric']),
     ({'best_metric': 'loss', 'eval_every_epochs': 0.5}, []),
     ({'ignore_missing_vars': True}, ['ignore_missing_vars']),
+    ({'cached_views': 2, 'cache_dir': 'c'}, ['cached_views', 'cache_dir']),
+    ({'cache_dir': 'c', 'finetune': 'all'}, ['cache_dir']),
+    ({'cache_dir': 'c', 'finetune': 'head', 'cache_features': 'off'}, ['cache_dir']),
+    ({'cache_dir': 'c', 'finetune': 'head'}, []),
+    ({'cache_dir': 'c', 'trainable_scopes': 'LeNet/fc4'}, []),
+    ({'cache_dir': 'c', 'recipe': 'fine_tune'}, []),  # in its first stage
+    ({'batch_norm_decay': 0.9, 'batch_norm': 'frozen'}, ['batch_norm_decay']),
+    ({'batch_norm_decay': 0.9}, []),
+    ({'layer_decay': 0.9, 'finetune': 'head'}, ['layer_decay']),
+    ({'layer_decay': 0.9, 'finetune': 'from:LeNet/fc3'}, []),
   ],
 )
 def test_which_are_idle(settings, idle):

@@ -270,3 +270,11 @@ def test_a_full_disk(tmp_path, tiny_dataset, monkeypatch, capsys):
   assert _train(tmp_path, tiny_dataset, '--recalibrate_batch_norm', '--eval_every_steps=1') == 3
   assert 'There is no room left' in capsys.readouterr().err
   assert _values(tmp_path)['global_step'] == 1 and not (tmp_path / '.saving').exists()
+
+
+def test_the_script_sees_batches_as_the_run_does(tmp_path, tiny_dataset):
+  views = ('--preprocessing_name=inception', '--min_crop_area=0.9', '--brightness=0')
+  flags = (*views, '--balanced_sampling', '--recalibrate_batch_norm')
+  assert _train(tmp_path / 'run', tiny_dataset, *flags) == 0
+  assert _recalibrate(tmp_path / 'run', tmp_path / 'new') == 0
+  assert _changed(_values(tmp_path / 'run/recalibrated'), _values(tmp_path / 'new')) == set()

@@ -143,6 +143,7 @@ def test_summary():
   assert '  sea, ice/3.jpg: sea ice -> =formula, probability 0.5000' in lines
   assert '  Something is off.' in lines
   assert lines[-1].startswith('In out: report.json, ')
+  assert 'report.json' not in reports.summary(make_figures(), '')  # which writes none
 
 
 def test_summary_of_probabilities():

@@ -15,7 +15,7 @@ from conftest import REPO, TINY_CLASSES
 
 import train_image_classifier
 from datasets import dataset_factory, records
-from image_classifier import checkpoints, command
+from image_classifier import checkpoints, command, saving
 from image_classifier.options import TrainingOptions
 from image_classifier.training import loop, runs, train_graph, train_net
 from preprocessing import pictures, preprocessing_factory
@@ -347,6 +347,13 @@ def test_settings_of_a_damaged_record(flags, words, lenet_run, tiny_dataset, tmp
 def test_another_run_in_the_train_dir_is_refused(lenet_run, tiny_dataset, capsys):
   assert _train(lenet_run, tiny_dataset, model='cifarnet') == 2
   assert 'holds another run (model_name: lenet there, cifarnet now' in capsys.readouterr().err
+
+
+def test_an_optimizer_that_the_run_began_without_is_refused(lenet_run, tiny_dataset, capsys):
+  assert _train(lenet_run, tiny_dataset, '--optimizer=adam', steps=9) == 2
+  message = capsys.readouterr().err
+  assert 'goes on with the --optimizer, the trained scopes and the --moving_average_decay' in message
+  assert f'start it with --checkpoint_path={lenet_run}.' in message
 
 
 def test_another_class_list_is_refused_with_the_first_difference(
@@ -738,7 +745,8 @@ def test_going_back_with_a_tenth_of_the_rate(tiny_dataset, tmp_path, caplog, cap
   diverging = [*settings, '--learning_rate=1000']
   assert _train(tmp_path, tiny_dataset, *diverging, '--retry_on_nan=1', steps=12) == 3
   assert sum('the loss is ' in message for message in caplog.messages) == 1
-  assert '(learning rate 100)' in capsys.readouterr().err
+  error = capsys.readouterr().err
+  assert '(learning rate 100)' in error and '--retry_on_nan=2' not in error
   # A process that takes over goes on with what the one before came to.
   caplog.clear()
   assert _train(tmp_path, tiny_dataset, *diverging, '--retry_on_nan=9', steps=12) == 0
@@ -875,6 +883,20 @@ def test_a_signal_saves_and_exits(number, code, tiny_dataset, tmp_path):
     rest = process.stderr.read()
     assert process.wait(60) == code, rest
   assert checkpoints.step_of(checkpoints.newest_intact(str(tmp_path))) >= 3
+
+
+def test_a_signal_before_the_first_step_is_no_end_of_the_run(
+  tiny_dataset, tmp_path, monkeypatch, capsys
+):
+  def save(self, step):
+    signal.raise_signal(signal.SIGTERM)
+    return original(self, step)
+
+  original = saving.CheckpointWriter.save
+  monkeypatch.setattr(saving.CheckpointWriter, 'save', save)
+  assert _train(tmp_path, tiny_dataset) == 143
+  assert (tmp_path / 'model.ckpt-0.index').exists()
+  assert 'already' not in capsys.readouterr().out
 
 
 @pytest.mark.slow

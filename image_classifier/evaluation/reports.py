@@ -147,7 +147,8 @@ def summary(figures, eval_dir):
   )
   lines += _listed('Warnings', figures['warnings'])
   files = ('report.json', 'predictions.csv', 'confusion_matrix.csv', 'confusion_matrix.png')
-  lines += ['', f'In {eval_dir}: {", ".join(files)} and TensorBoard events.']
+  if eval_dir:
+    lines += ['', f'In {eval_dir}: {", ".join(files)} and TensorBoard events.']
   return slim_text.shown_lines('\n'.join(lines))
 
 

@@ -25,7 +25,7 @@ OPTIMIZERS = {
   'adam': lambda o, rate: tf.train.AdamOptimizer(
     rate, beta1=o.adam_beta1, beta2=o.adam_beta2, epsilon=_epsilon(o)
   ),
-  # Loshchilov and Hutter, https://arxiv.org/abs/1711.05101: `apply` adds the decoupled decay.
+  # Loshchilov and Hutter, https://arxiv.org/abs/1711.05101: `_shrink` does the decoupled decay.
   'adamw': lambda o, rate: tf.train.AdamOptimizer(
     rate, beta1=o.adam_beta1, beta2=o.adam_beta2, epsilon=_epsilon(o), name='AdamW'
   ),
@@ -182,7 +182,7 @@ def apply_gradients(options, optimizers, gradients, gradient_norm, global_step):
 
   Args:
     options: options.TrainingOptions.
-    optimizers: of the function of that name.
+    optimizers: what `by_rate` returned.
     gradients: [(gradient, variable)] of all their variables.
     gradient_norm: L2 norm of all gradients, scalar tensor.
     global_step: int64 scalar variable, which counts the update.

@@ -30,6 +30,7 @@ _NEEDS = {
   'checkpoint_exclude_scopes': ('checkpoint_path',),
   'ignore_missing_vars': ('checkpoint_path',),
 }
+_OF_CACHES = ('cached_views', 'cache_dir')
 
 
 def sentences(options, given):
@@ -51,4 +52,20 @@ def sentences(options, given):
   for name, others in _NEEDS.items():
     if not any(getattr(options, other) for other in others):
       reasons[name] = f'give it along with {" or ".join(f"--{other}" for other in others)}'
+  reasons |= _because_of_what_is_trained(options)
   return [f'--{name} has no effect: {why}.' for name, why in reasons.items() if name in given]
+
+
+def _because_of_what_is_trained(options):
+  """Returns {option: why} of options that a run has no use for by what it trains and what not."""
+  reasons = {}
+  trains_all = not options.trainable_scopes and options.finetune in (None, 'all')
+  if options.cache_features == 'off':
+    reasons |= dict.fromkeys(_OF_CACHES, '--cache_features=off caches nothing')
+  elif trains_all and options.recipe != 'fine_tune':
+    reasons |= dict.fromkeys(_OF_CACHES, 'all layers are trained, so there is nothing to cache')
+  if options.batch_norm == 'frozen':
+    reasons['batch_norm_decay'] = '--batch_norm=frozen does not use it'
+  if options.finetune == 'head':
+    reasons['layer_decay'] = '--finetune=head trains the topmost layer alone'
+  return reasons

@@ -283,10 +283,11 @@ class Loop:
         f'A weight is not a number before the first step: take another '
         f'--checkpoint_path than {self._options.checkpoint_path}.'
       )
+    way_out = '' if self._options.retry_on_nan else ', or --retry_on_nan=2'
     return NotFinite(
       f'At step {step} {what} (learning rate {learning_rate:g}): training stopped, {newest} is the '
-      'last good checkpoint; try a tenth of the --learning_rate in a new --train_dir, or '
-      f'--retry_on_nan=2{batch}.'
+      'last good checkpoint; try a tenth of the --learning_rate in a new --train_dir'
+      f'{way_out}{batch}.'
     )
 
 

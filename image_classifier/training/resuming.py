@@ -1,6 +1,7 @@
 """What a run that goes on keeps of the flags it began with; imports no TensorFlow."""
 
 import dataclasses
+import functools
 import math
 import os
 import typing
@@ -56,13 +57,28 @@ def kept_settings(train_dir, given):
     return {}
   gone = _PLACES | _IDENTITY.keys() | set(given)
   gone = gone.union(*(names for names in _ALTERNATIVES if names & set(given)))
-  fields = {name: field for name, field in _fields().items() if name not in gone}
-  recorded = record.get('flags', {})
+  return recorded(train_dir, record, _fields().keys() - gone)
+
+
+def recorded(train_dir, record, names):
+  """Returns {option: value} of some settings of a run, as far as its record has them.
+
+  Args:
+    train_dir: folder of the run.
+    record: of the run, from there.
+    names: of the options.
+
+  Raises:
+    UserError: a value is of no use.
+  """
+  flags = record.get('flags', {})
+  fields = {name: field for name, field in _fields().items() if name in names}
   path = os.path.join(train_dir, run_record.FILE_NAME)
-  slim_files.check_fields(recorded, fields, f'flags in {path}', run_record.FIX)
-  return {name: recorded[name] for name in fields if name in recorded}
+  slim_files.check_fields(flags, fields, f'flags in {path}', run_record.FIX)
+  return {name: flags[name] for name in fields if name in flags}
 
 
+@functools.cache
 def _fields():
   """Returns {option: slim_files.Field}."""
   fields = {}

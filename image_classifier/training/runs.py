@@ -152,7 +152,7 @@ def _train(options, dataset, retries, patience, loop, spent_seconds, share_from_
     graph = train_graph.build(options, dataset, net, start, restored, cached)
     if resumed:
       restored = starting_point.variables_to_resume(
-        options.train_dir, resumed, tf.global_variables()
+        options.train_dir, resumed, tf.global_variables(), has_all_of_net=True
       )
     restore = start and tf.train.Saver(restored)
     saver = tf.train.Saver(max_to_keep=None)

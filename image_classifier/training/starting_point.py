@@ -45,8 +45,15 @@ def plan(options, net, resumed):
   return prefix, found.restored
 
 
-def variables_to_resume(train_dir, prefix, variables):
-  """Returns some variables by name; raises UserError when the checkpoint lacks one."""
+def variables_to_resume(train_dir, prefix, variables, has_all_of_net=False):
+  """Returns some variables by name; raises UserError when the checkpoint lacks one.
+
+  Args:
+    train_dir: folder of the run, for the message.
+    prefix: of its checkpoint.
+    variables: list of them.
+    has_all_of_net: whether those of the net are known to be there.
+  """
   shapes = checkpoints.variables(prefix)
   variables = {v.op.name: v for v in variables}
   # What the run had no use for before: a bound in time, float16.
@@ -55,6 +62,12 @@ def variables_to_resume(train_dir, prefix, variables):
       variables.pop(name, None)
   for name, variable in variables.items():
     shape = variable.shape.as_list()
+    if has_all_of_net and name not in shapes:
+      raise UserError(
+        f'{prefix} has no {name}: a run goes on with the --optimizer, the trained scopes and the '
+        '--moving_average_decay it began with; give these as they were, or choose another '
+        f'--train_dir and start it with --checkpoint_path={train_dir}.'
+      )
     if shapes.get(name) != shape:
       there = f'in shape {shapes[name]}' if name in shapes else 'not at all'
       raise UserError(
