@@ -352,7 +352,9 @@ def test_another_run_in_the_train_dir_is_refused(lenet_run, tiny_dataset, capsys
 def test_an_optimizer_that_the_run_began_without_is_refused(lenet_run, tiny_dataset, capsys):
   assert _train(lenet_run, tiny_dataset, '--optimizer=adam', steps=9) == 2
   message = capsys.readouterr().err
-  assert 'goes on with the --optimizer, the trained scopes and the --moving_average_decay' in message
+  assert (
+    'goes on with the --optimizer, the trained scopes and the --moving_average_decay' in message
+  )
   assert f'start it with --checkpoint_path={lenet_run}.' in message
 
 

@@ -355,7 +355,9 @@ _rate.float(
   'head_lr_multiplier', _DEFAULTS.head_lr_multiplier, "Factor on the head's learning rate."
 )
 
-_machines = command.FlagGroup(FLAGS, 'Several devices and machines (only --clone_on_cpu and the defaults work)')
+_machines = command.FlagGroup(
+  FLAGS, 'Several devices and machines (only --clone_on_cpu and the defaults work)'
+)
 _machines.boolean('clone_on_cpu', False, 'Train on the CPU although there is a GPU.')
 _machines.string('master', '', 'Address of a TensorFlow master.')
 _machines.integer('task', 0, 'Number of this replica.')

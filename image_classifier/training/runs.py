@@ -63,9 +63,7 @@ def train(options, patience=60.0, loop=Loop, spent_seconds=0.0, share_from_image
   try:
     with run_lock.locked(options.train_dir):
       saving.recover(options.train_dir)
-      return _train_with_retries(
-        options, dataset, patience, loop, spent_seconds, share_from_images
-      )
+      return _train_with_retries(options, dataset, patience, loop, spent_seconds, share_from_images)
   except OSError as error:
     if not saving.is_disk_full(error):
       raise
