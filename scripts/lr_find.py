@@ -4,7 +4,7 @@
     --checkpoint_path=inception_v3.ckpt --finetune=head
 
 Takes the flags of train_image_classifier.py and trains as it would, from its start, but leaves no
-trace: nothing is written to --train_dir; features that the training would cache are kept for it.
+trace: --train_dir is not looked at; features that the training would cache are kept for it.
 The rate grows from --min_rate to --max_rate, or until the loss explodes. Prints a suggestion and
 writes the curve as OUTPUT.csv and OUTPUT.png.
 """
@@ -14,6 +14,7 @@ import io
 import math
 import pathlib
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -34,12 +35,20 @@ _LEAST_STEPS = 10
 
 def main(flags):
   _check(flags)
-  options = train_image_classifier.checked_options(flags)
   command.warn_without_effect(flags, ['learning_rate'], 'the test tries rates of its own')
+  flags['learning_rate'].parse(str(flags.min_rate))  # recipes ask for one with some optimizers
+  with tempfile.TemporaryDirectory() as empty:
+    flags.train_dir = empty  # a run in the other one has no say
+    options = train_image_classifier.checked_options(flags)
   import slim_files
   from image_classifier.evaluation import reports
-  from image_classifier.training import rate_chart, rate_test
+  from image_classifier.training import rate_chart, rate_test, stages
 
+  if options.recipe == 'fine_tune' and not stages.has_head(options):
+    print(
+      'All layers are tested below a new head; fine_tune trains them below a trained one: with that '
+      'of a run, --checkpoint_path=run/head, the test is of its second stage.'
+    )
   curve = rate_test.run(
     options, num_steps=flags.num_steps, min_rate=flags.min_rate, max_rate=flags.max_rate
   )

@@ -8,9 +8,9 @@ import tempfile
 
 import numpy as np
 import pytest
-from conftest import REPO
+from conftest import REPO, TINY_CLASSES
 from PIL import Image
-from small_nets import run
+from small_nets import run, write_checkpoint, write_run
 
 from image_classifier.training import rate_chart, rate_test
 from scripts import lr_find
@@ -54,6 +54,12 @@ def test_an_explosion_after_the_fall_does_not_matter():
 @pytest.mark.parametrize('losses', [[1.0] * 100, np.linspace(1, 2, 100).tolist()])
 def test_no_suggestion_for_a_loss_that_never_falls(losses):
   assert rate_test.suggestion(_curve(losses), 100) is None
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_no_suggestion_from_a_few_losses_that_scatter(seed):
+  losses = np.random.default_rng(seed).normal(2.0, 0.3, 40).tolist()
+  assert rate_test.suggestion(_curve(losses, 40), 40) is None
 
 
 def _find(dataset_dir, output, *flags):
@@ -127,6 +133,26 @@ def test_rates_that_are_all_too_high(tiny_dataset, tmp_path, capsys):
   assert 'lower --min_rate=1e+15' in stderr
   assert '--learning_rate has no effect any more: the test tries rates of its own' in stderr
   assert not list(tmp_path.iterdir())
+
+
+def test_a_run_in_the_train_dir_has_no_say(tiny_dataset, tmp_path, capsys):
+  write_checkpoint(tmp_path / 'run', 'lenet', 3, size=28)
+  write_run(tmp_path / 'run', 'lenet', TINY_CLASSES, recipe='head')
+  flags = [f'--train_dir={tmp_path}/run', '--model_name=lenet']
+  assert _find(tiny_dataset, tmp_path / 'curve', *flags, '--recipe=head') == 2
+  assert 'name its checkpoint with --checkpoint_path' in capsys.readouterr().err
+  assert _find(tiny_dataset, tmp_path / 'curve', *flags) == 0  # legacy as without a run
+
+
+def test_the_stage_of_fine_tune_is_told(tiny_dataset, tmp_path, capsys):
+  old = write_checkpoint(tmp_path / 'old', 'lenet', 5, size=28)
+  flags = ['--recipe=fine_tune', '--num_steps=10', '--max_rate=1e-5', '--batch_size=30']
+  assert _find(tiny_dataset, tmp_path / 'curve', *flags, f'--checkpoint_path={old}') == 0
+  assert 'below a new head; fine_tune trains them below a trained one' in capsys.readouterr().out
+  write_checkpoint(tmp_path / 'head', 'lenet', 3, size=28)
+  write_run(tmp_path / 'head', 'lenet', TINY_CLASSES)
+  assert _find(tiny_dataset, tmp_path / 'curve', *flags, f'--checkpoint_path={tmp_path}/head') == 0
+  assert 'below a new head' not in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ Smith, Cyclical Learning Rates for Training Neural Networks, https://arxiv.org/a
 
 import dataclasses
 import math
+import statistics
 import tempfile
 import typing
 
@@ -18,8 +19,10 @@ _EXPLODED = 4.0
 # Shares of the test over which the loss is smoothed, and compared before and after a step.
 _SMOOTHED_SHARE = 0.05
 _COMPARED_SHARE = 0.1
-# A loss that falls by less than this share of itself has not learnt.
+# A loss that falls by less than this share of itself has not learnt, nor one whose fall is less than
+# so many standard errors.
 _LEAST_FALL = 0.02
+_LEAST_ERRORS = 3.5
 
 
 class Curve(typing.NamedTuple):
@@ -128,4 +131,16 @@ def suggestion(curve, num_steps):
     return None
   steepest = max(falls, key=falls.get)
   before = np.median(curve.losses[steepest - width : steepest])
-  return curve.rates[steepest] if falls[steepest] > _LEAST_FALL * abs(before) else None
+  least = max(_LEAST_FALL * abs(before), _LEAST_ERRORS * _error_of_fall(curve.losses, width))
+  return curve.rates[steepest] if falls[steepest] > least else None
+
+
+def _error_of_fall(losses, width):
+  """Returns the standard error of the difference of two medians of `width` losses each.
+
+  As if they were normally distributed; how far they scatter is read off neighbours, which no trend
+  tears apart.
+  """
+  differences = np.median(np.abs(np.diff(losses)))
+  scatter = differences / (math.sqrt(2) * statistics.NormalDist().inv_cdf(0.75))
+  return scatter * math.sqrt(math.pi / width)

@@ -50,7 +50,7 @@ def _train_in_two(options):
   train_net.trainable_patterns(options)  # which would be wrong only after the first stage
   run_record.check_recipe(options.train_dir, options.recipe)
   start, spent = options.checkpoint_path, 0.0
-  if _has_head(options):
+  if has_head(options):
     print(f'Stage 1 of 2, the head, is left out: {start} has one of these classes.')
   else:
     result = _train_head(options)
@@ -123,7 +123,7 @@ def without_missing_split(options):
   return dataclasses.replace(options, eval_every_epochs=None)
 
 
-def _has_head(options):
+def has_head(options):
   """Whether the checkpoint to start from is of a run that knows the very classes of the data."""
   if options.checkpoint_exclude_scopes or not options.checkpoint_path:
     return False
