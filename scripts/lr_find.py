@@ -46,8 +46,8 @@ def main(flags):
 
   if options.recipe == 'fine_tune' and not stages.has_head(options):
     print(
-      'All layers are tested below a new head; fine_tune trains them below a trained one: with that '
-      'of a run, --checkpoint_path=run/head, the test is of its second stage.'
+      'All layers are tested below a new head; fine_tune trains them below a trained one: with '
+      'that of a run, --checkpoint_path=run/head, the test is of its second stage.'
     )
   curve = rate_test.run(
     options, num_steps=flags.num_steps, min_rate=flags.min_rate, max_rate=flags.max_rate

@@ -214,6 +214,13 @@ def test_every_variable_of_a_net_belongs_to_a_block_or_the_head():
     ({'layer_decay': 1.1}, '--layer_decay=1.1 must be above 0 and at most 1'),
     ({'head_lr_multiplier': -1.0}, '--head_lr_multiplier=-1.0 must be above 0'),
     ({'optimizer': 'ftrl', 'decoupled_weight_decay': 0.1}, 'take --ftrl_l2'),
+    ({'optimizer': 'ftrl', 'warmup_steps': 3}, 'proportional to the learning rate'),
+    ({'optimizer': 'ftrl', 'warmup_epochs': 0.5}, 'proportional to the learning rate'),
+    (
+      {'optimizer': 'ftrl', 'learning_rate_decay_type': 'cosine', 'max_epochs': 1.0},
+      'proportional to the',
+    ),
+    ({'class_weights': 'auto', 'balanced_sampling': True}, 'give one of them'),
     ({'label_smoothing': 1.5}, '--label_smoothing=1.5 must be at least 0 and below 1'),
     ({'label_smoothing': math.nan}, '--label_smoothing=nan'),
     ({'momentum': -0.9}, '--momentum=-0.9 must be at least 0'),
@@ -237,6 +244,13 @@ def test_settings_that_cannot_work(settings, words):
     optimizers.check(TrainingOptions(**settings))
 
 
+def test_a_checkpoint_is_of_no_use_to_ftrl(caplog):
+  optimizers.warn(TrainingOptions(optimizer='ftrl'))
+  assert not caplog.messages
+  optimizers.warn(TrainingOptions(optimizer='ftrl', checkpoint_path='old'))
+  assert 'those of --checkpoint_path are gone after a step' in caplog.text
+
+
 @pytest.mark.parametrize(
   ('settings', 'warned'),
   [
@@ -249,5 +263,5 @@ def test_settings_that_cannot_work(settings, words):
   ],
 )
 def test_a_high_rate_is_warned_of(settings, warned, caplog):
-  optimizers.warn_of_high_rate(TrainingOptions(**settings))
+  optimizers.warn(TrainingOptions(**settings))
   assert any('--learning_rate=' in message for message in caplog.messages) is warned

@@ -317,11 +317,13 @@ def test_settings_that_cannot_work(tiny_dataset, tmp_path, settings, text):
     runs.train(_options(tiny_dataset, tmp_path, **settings))
 
 
-def test_a_best_of_another_run_or_split(tiny_dataset, tmp_path):
+def test_a_best_of_another_run_split_or_metric(tiny_dataset, tmp_path):
   options = _options(tiny_dataset, tmp_path, eval_every_steps=2, max_number_of_steps=2)
   runs.train(options)
   with pytest.raises(UserError, match="by the split 'validation'"):
     runs.train(dataclasses.replace(options, eval_split='train'))
+  with pytest.raises(UserError, match='which may not be the best by --best_metric=loss: move it'):
+    runs.train(dataclasses.replace(options, best_metric='loss'))
   for path in [*tmp_path.glob('model.ckpt-*'), tmp_path / 'checkpoint']:
     path.unlink()
   with pytest.raises(UserError, match='move it away'):

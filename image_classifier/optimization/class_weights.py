@@ -7,6 +7,16 @@ from datasets import labels, manifest
 from slim_errors import UserError, unknown
 
 
+def check(options):
+  """Raises UserError for weights that cannot be, or that are there twice."""
+  parse(options.class_weights)
+  if options.class_weights == 'auto' and options.balanced_sampling:
+    raise UserError(
+      '--class_weights=auto makes all classes count alike, and so does --balanced_sampling: give '
+      'one of them.'
+    )
+
+
 def parse(text):
   """Returns {class name: weight} of `--class_weights=name:weight,...`, {} for none and auto.
 

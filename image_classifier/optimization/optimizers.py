@@ -87,7 +87,7 @@ def check(options):
   """Raises UserError for settings of length, loss, schedule or optimizer that cannot work."""
   for module in (run_length, schedules, mixing):
     module.check(options)
-  class_weights.parse(options.class_weights)
+  class_weights.check(options)
   if options.optimizer not in OPTIMIZERS:
     raise unknown('optimizer', options.optimizer, OPTIMIZERS)
   for names, is_good, words in _RANGES:
@@ -95,18 +95,35 @@ def check(options):
       value = getattr(options, name)
       if value is not None and not is_good(value):
         raise UserError(f'--{name}={value} must be {words}.')
-  if options.optimizer == 'ftrl' and options.decoupled_weight_decay:
-    raise UserError(
-      '--decoupled_weight_decay does nothing to the weights of ftrl, which finds them anew at each '
-      'step: take --ftrl_l2.'
-    )
+  if options.optimizer == 'ftrl':
+    _check_ftrl(options)
   if not 0 <= decoupled_weight_decay(options) < 1:
     value = options.decoupled_weight_decay
     raise UserError(f'--decoupled_weight_decay={value} must be at least 0 and below 1.')
 
 
-def warn_of_high_rate(options):
-  """Warns of a learning rate at which a run is likely to diverge."""
+def _check_ftrl(options):
+  """Raises UserError for what does not go with weights that each step finds anew."""
+  if options.decoupled_weight_decay:
+    raise UserError(
+      '--decoupled_weight_decay does nothing to the weights of ftrl, which finds them anew at each '
+      'step: take --ftrl_l2.'
+    )
+  warms_up = options.warmup_steps or options.warmup_epochs
+  if warms_up or options.learning_rate_decay_type in ('cosine', 'one_cycle'):
+    raise UserError(
+      'The weights of --optimizer=ftrl are proportional to the learning rate, which must not come '
+      'near 0: take --learning_rate_decay_type=fixed and no warm-up, or another optimizer.'
+    )
+
+
+def warn(options):
+  """Warns of a learning rate at which a run is likely to diverge, and of lost weights."""
+  if options.optimizer == 'ftrl' and options.checkpoint_path:
+    tf.logging.warning(
+      '--optimizer=ftrl finds all trained weights anew from the gradients: those of '
+      '--checkpoint_path are gone after a step; take another optimizer to fine-tune.'
+    )
   usual = _HIGHEST_USUAL_RATES.get(options.optimizer, _HIGHEST_USUAL_RATE)
   usual *= max(1.0, options.batch_size * options.accumulate_steps / _USUAL_BATCH_SIZE)
   if options.learning_rate > usual:

@@ -32,7 +32,7 @@ def announce(options, dataset, net, graph, restored):
     )
   _warn_of_new_frozen_weights(graph, restored)
   _warn_of_unsettled_batch_norm(options, graph)
-  optimizers.warn_of_high_rate(options)
+  optimizers.warn(options)
   schedules.warn_of_long_warmup(options, dataset.num_samples)
   sys.stdout.flush()
 

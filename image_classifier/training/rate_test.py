@@ -19,8 +19,8 @@ _EXPLODED = 4.0
 # Shares of the test over which the loss is smoothed, and compared before and after a step.
 _SMOOTHED_SHARE = 0.05
 _COMPARED_SHARE = 0.1
-# A loss that falls by less than this share of itself has not learnt, nor one whose fall is less than
-# so many standard errors.
+# A loss that falls by less than this share of itself, or by less than so many standard errors, has
+# not learnt.
 _LEAST_FALL = 0.02
 _LEAST_ERRORS = 3.5
 

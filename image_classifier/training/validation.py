@@ -96,6 +96,11 @@ class Validation:
         f'{self._folder} holds the best checkpoint by the split {self._best["split"]!r}, which '
         f'--eval_split={options.eval_split} cannot be compared with: move it away.'
       )
+    if self._best and self._best.get('best_metric', options.best_metric) != options.best_metric:
+      raise UserError(
+        f'{self._folder} holds the best checkpoint by {self._best["best_metric"]}, which may not '
+        f'be the best by --best_metric={options.best_metric}: move it away.'
+      )
     self._log = self._events = self._cached = self._recalibration = None
     self._past = []  # the lines of all evaluations up to now
 
