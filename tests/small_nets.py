@@ -88,3 +88,13 @@ def write_run(folder, model_name='cifarnet', class_names=('a', 'b', 'c'), **othe
     **others,
   }
   slim_files.write_json(f'{folder}/run.json', record)
+
+
+def scalars(folder):
+  """{tag: [(step, value)]} of the event files in a folder."""
+  found = {}
+  for path in sorted(folder.glob('events.out.tfevents.*')):
+    for event in tf.train.summary_iterator(str(path)):
+      for value in event.summary.value:
+        found.setdefault(value.tag, []).append((event.step, value.simple_value))
+  return found

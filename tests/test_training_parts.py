@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from small_nets import scalars
 
 from datasets import dataset_factory
 from image_classifier.optimization import optimizers
@@ -33,6 +34,7 @@ def _values(train_dir):
 def test_two_batches_a_step_are_one_of_twice_the_size(tiny_dataset, tmp_path):
   settings = {**_SGD, 'dropout_keep_prob': 1.0, 'precision': 'float32'}
   settings |= {'learning_rate_decay_type': 'exponential', 'num_epochs_per_decay': 0.67}
+  settings |= {'label_smoothing': 0.1, 'save_summaries_secs': 600}
   sizes = {'once': (10, 1), 'twice': (5, 2)}
   for name, (batch_size, accumulate_steps) in sizes.items():
     sizes[name] = _train(
@@ -43,6 +45,14 @@ def test_two_batches_a_step_are_one_of_twice_the_size(tiny_dataset, tmp_path):
     )
   assert sizes['once'].step == sizes['twice'].step == 3
   assert sizes['once'].loss == pytest.approx(sizes['twice'].loss, rel=1e-5)
+  charts = [scalars(tmp_path / name) for name in sizes]
+  for tag in ('total_loss', 'Losses/clone_loss', 'loss', 'accuracy'):
+    once, twice = (chart[tag] for chart in charts)
+    assert [step for step, _ in once] == [1, 3]
+    np.testing.assert_allclose(once, twice, rtol=1e-4, err_msg=tag)
+  # An evaluation smooths no label.
+  smoothed, own = (np.array(charts[0][tag])[:, 1] for tag in ('Losses/clone_loss', 'loss'))
+  assert (abs(smoothed - own) > 1e-3).all()
   once, twice = (_values(tmp_path / name) for name in sizes)
   assert once.keys() == twice.keys()  # the sums are in no checkpoint
   for name in once:

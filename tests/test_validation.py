@@ -8,7 +8,7 @@ import signal
 
 import numpy as np
 import pytest
-from small_nets import run
+from small_nets import run, scalars
 
 import eval_image_classifier
 import export_inference_graph
@@ -40,16 +40,6 @@ def _options(dataset_dir, train_dir, **settings):
 def _values(folder):
   reader = tf.train.load_checkpoint(str(folder))
   return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-
-
-def _scalars(folder):
-  """{tag: [(step, value)]} of the event files in a folder."""
-  found = {}
-  for path in sorted(folder.glob('events.out.tfevents.*')):
-    for event in tf.train.summary_iterator(str(path)):
-      for value in event.summary.value:
-        found.setdefault(value.tag, []).append((event.step, value.simple_value))
-  return found
 
 
 def _evaluations(train_dir):
@@ -129,7 +119,7 @@ def test_the_best_checkpoint_works_as_any(evaluated_run, tmp_path):
 
 def test_charts_and_tables(evaluated_run):
   folder, _ = evaluated_run
-  trained, evaluated = _scalars(folder), _scalars(folder / 'eval_validation')
+  trained, evaluated = scalars(folder), scalars(folder / 'eval_validation')
   lines = _evaluations(folder)
   assert [step for step, _ in evaluated['accuracy']] == [2, 4, 5]
   for tag in ('accuracy', 'loss'):
@@ -138,11 +128,11 @@ def test_charts_and_tables(evaluated_run):
   rows = _rows(folder)
   columns = ['step', 'split', 'loss', 'accuracy', 'learning_rate', 'accuracy_low', 'accuracy_high']
   assert list(rows[0]) == columns
-  found = [[float(row[name]) for name in columns[-2:]] for row in rows if row['accuracy']]
+  found = [[float(row[name]) for name in columns[-2:]] for row in rows if row['accuracy_low']]
   assert found == [line['accuracy_interval'] for line in lines]
   assert [row['split'] for row in rows].count('train') == 5
   assert [int(row['step']) for row in rows if row['split'] == 'validation'] == [2, 4, 5]
-  assert all(row['learning_rate'] for row in rows)
+  assert all(row['learning_rate'] and row['accuracy'] for row in rows)
 
 
 def _rows(train_dir):
@@ -191,7 +181,7 @@ def test_the_best_outlives_rotation_and_worse_ones(tiny_dataset, tmp_path, scrip
     *['checkpoint', 'metrics.json', 'model.ckpt-2.data-00000-of-00001', 'model.ckpt-2.index'],
     *['model.ckpt-2.meta', 'run.json'],
   ]
-  assert _scalars(tmp_path / 'eval_train')['accuracy'][1] == (2, pytest.approx(0.6))
+  assert scalars(tmp_path / 'eval_train')['accuracy'][1] == (2, pytest.approx(0.6))
 
 
 def test_early_stopping_ends_a_run_for_good(tiny_dataset, tmp_path, scripted, capsys):

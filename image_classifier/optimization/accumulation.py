@@ -1,4 +1,4 @@
-"""Several batches a step: their losses and gradients are summed, and the weights updated once.
+"""Several batches a step: their figures and gradients are summed, and the weights updated once.
 
 The sums are in no checkpoint: a run saves between two steps, and what is left of a step goes with
 the process.
@@ -14,7 +14,7 @@ class Step(typing.NamedTuple):
   """What becomes of the batches of a step."""
 
   add: typing.Any  # operation: adds a batch; to be run for each of them
-  loss: typing.Any  # float32 scalar, the mean over the batches once the last is added
+  figures: list  # float32 scalars, the means over the batches once the last is added
   gradients: list  # [(gradient, variable)], likewise
   sums: list  # variables, which start at 0
 
@@ -34,29 +34,29 @@ def number_batches(global_step, num_batches):
   return in_step
 
 
-def step_of(num_batches, in_step, loss, gradients, updates):
+def step_of(num_batches, in_step, figures, gradients, updates):
   """Sums up the batches of a step.
 
   Args:
     num_batches: batches a step.
     in_step: variable of `number_batches`.
-    loss: float32 scalar tensor of one batch.
+    figures: list of float32 scalar tensors of one batch.
     gradients: [(gradient, variable)] of one batch; None where a variable has none.
     updates: operations that each batch comes with.
 
   Returns:
     Step.
   """
-  values = [loss, *(gradient for gradient, _ in gradients if gradient is not None)]
+  values = [*figures, *(gradient for gradient, _ in gradients if gradient is not None)]
   sums = [_local_variable(f'sum_over_batches_{i}', v.shape, v.dtype) for i, v in enumerate(values)]
   added = [tf.assign_add(total, value).op for total, value in zip(sums, values, strict=True)]
   with tf.control_dependencies(added):
     add = tf.group(tf.assign_add(in_step, 1).op, *updates)
   with tf.control_dependencies([add]):
     means = [total.read_value() / num_batches for total in sums]
-  of_variables = iter(means[1:])
+  of_variables = iter(means[len(figures) :])
   averaged = [(None if g is None else next(of_variables), v) for g, v in gradients]
-  return Step(add, means[0], averaged, [*sums, in_step])
+  return Step(add, means[: len(figures)], averaged, [*sums, in_step])
 
 
 def reset(step):

@@ -95,6 +95,7 @@ class Loop:
     self._fetches = {
       'loss': graph.train_op,
       'gradient_norm': graph.gradient_norm,
+      'accuracy': graph.accuracy,
       'learning_rate': graph.learning_rate,
       'filenames': graph.filenames,
       'scalars': graph.scalar_summaries,
@@ -208,6 +209,7 @@ class Loop:
     loss_scale = values.pop('loss_scale', None)
     del values['float32']
     figures = {n: float(values.pop(n)) for n in ('loss', 'learning_rate', 'gradient_norm')}
+    accuracy = float(values.pop('accuracy'))
     step = self._step + 1
     if _is_skipped(loss_scale, **figures):
       figures['gradient_norm'] = 0.0  # of what the weights have changed by
@@ -215,7 +217,7 @@ class Loop:
       raise self._not_finite(step, **figures, filenames=filenames)
     self._step = step
     if step in (1, last_step) or step % self._options.log_every_n_steps == 0:
-      self._log.add(step=step, **figures)
+      self._log.add(step=step, **figures, accuracy=accuracy)
     if values:
       self._write_summaries(values)
     return figures['loss']

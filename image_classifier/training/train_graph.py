@@ -26,6 +26,7 @@ class TrainingGraph(typing.NamedTuple):
 
   train_op: typing.Any  # one step; its value is the total loss, float32 scalar
   gradient_norm: typing.Any  # float32 scalar, L2 norm of the gradient of all trained weights
+  accuracy: typing.Any  # float32 scalar, of the step's images as they were trained on
   filenames: typing.Any  # string [batch size], of the batch
   loss_scale: typing.Any  # float32 scalar, None but for float16
   float32_ops: list  # to run with each step, so that the logits are not rounded
@@ -75,19 +76,18 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
 
   times = run_length.times() if options.max_minutes else None
   rate = schedules.learning_rate(options, dataset.num_samples, tf.train.get_global_step(), times)
-  update = _update(options, net, total_loss, rate, trained, statistics, changing)
-
-  losses = {
-    'total_loss': update.loss,
+  figures = {
+    'total_loss': total_loss,
     'Losses/clone_loss': classification_loss,
     # Under the tags of an evaluation, which TensorBoard draws into the same charts.
-    'loss': classification_loss,
+    'loss': _cross_entropy(net),
     'accuracy': _accuracy(net),
-    'Losses/regularization_loss': regularization_loss,
   }
+  update = _update(options, net, figures, rate, trained, statistics, changing)
   return TrainingGraph(
     train_op=update.train_op,
     gradient_norm=update.gradient_norm,
+    accuracy=update.figures['accuracy'],
     filenames=net.filenames,
     loss_scale=update.loss_scale,
     float32_ops=_float32_ops(net, options, left_out),
@@ -98,7 +98,9 @@ def build(options, dataset, net, checkpoint=None, given=(), cached=None):
     is_finite=tf.reduce_all(
       [tf.reduce_all(tf.is_finite(v)) for v in tf.global_variables() if v.dtype.is_floating]
     ),
-    scalar_summaries=summaries.scalars(rate, losses),
+    scalar_summaries=summaries.scalars(
+      rate, {**update.figures, 'Losses/regularization_loss': regularization_loss}
+    ),
     detail_summaries=_details(options, net, part, cached),
     initializer=tf.group(net.initializer, start_regularization, update.initializer),
     trained={v.op.name for v in trained},
@@ -113,7 +115,7 @@ class _Update(typing.NamedTuple):
   """How a step changes the weights; the fields that TrainingGraph has are those."""
 
   train_op: typing.Any
-  loss: typing.Any  # float32 scalar, over all batches of the step
+  figures: dict  # of the step: name -> float32 scalar, the mean over its batches
   gradient_norm: typing.Any
   loss_scale: typing.Any
   add_batch: typing.Any
@@ -121,12 +123,12 @@ class _Update(typing.NamedTuple):
   initializer: typing.Any  # operation, to be run once the variables are restored
 
 
-def _update(options, net, total_loss, rate, trained, statistics, changing):
+def _update(options, net, figures, rate, trained, statistics, changing):
   """Builds the update of the weights from the loss of a batch.
 
   Args:
     options, net: as those of `build`.
-    total_loss: float32 scalar.
+    figures: of a batch: name -> float32 scalar; the `total_loss` makes the gradients.
     rate: float32 scalar, the learning rate.
     trained: list of the variables that the optimizer changes.
     statistics: operations that every batch comes with.
@@ -139,18 +141,18 @@ def _update(options, net, total_loss, rate, trained, statistics, changing):
   groups = optimizers.by_rate(options, rate, trained)
   loss_scale = loss_scaling.new(options.precision)
   gradients = loss_scaling.gradients(
-    loss_scale, total_loss, lambda loss: optimizers.compute_gradients(groups, loss)
+    loss_scale, figures['total_loss'], lambda loss: optimizers.compute_gradients(groups, loss)
   )
   num_batches, count_batch = _batch_counter(net.labels)
   updates, step = [*statistics, count_batch], None
   if options.accumulate_steps > 1:
     step = accumulation.step_of(
-      options.accumulate_steps, net.batch_in_step, total_loss, gradients, updates
+      options.accumulate_steps, net.batch_in_step, [*figures.values()], gradients, updates
     )
-    total_loss, gradients = step.loss, step.gradients
+    figures, gradients = dict(zip(figures, step.figures, strict=True)), step.gradients
   gradient_norm = tf.global_norm([gradient for gradient, _ in gradients])
   # The loss counts the weights as they were: without the order it is by chance those of after.
-  with tf.control_dependencies([total_loss, gradient_norm]):
+  with tf.control_dependencies([*figures.values(), gradient_norm]):
     update = loss_scaling.update(
       loss_scale,
       gradients,
@@ -164,10 +166,10 @@ def _update(options, net, total_loss, rate, trained, statistics, changing):
     options, global_step, [update, *updates], net.variables, changing
   )
   with tf.control_dependencies(updates):
-    train_op = tf.identity(total_loss, name='train_op')
+    train_op = tf.identity(figures['total_loss'], name='train_op')
   return _Update(
     train_op=train_op,
-    loss=total_loss,
+    figures=figures,
     gradient_norm=gradient_norm,
     loss_scale=None if loss_scale is None else loss_scale(),
     add_batch=step and step.add,
@@ -298,6 +300,11 @@ def _classification_loss(net, options, left_out, of_classes):
     net.labels, net.logits, weights, label_smoothing=options.label_smoothing
   )
   return tf.add_n(tf.losses.get_losses(), name='clone_loss')
+
+
+def _cross_entropy(net):
+  """Returns the loss that an evaluation has of a batch: of the head alone, with labels as given."""
+  return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits_v2(net.labels, net.logits))
 
 
 def _accuracy(net):
