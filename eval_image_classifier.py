@@ -134,7 +134,9 @@ def main(flags):
   dataset_dir = flags.dataset_dir or record.get('dataset_dir')
   if not dataset_dir:
     raise UserError('You must supply the dataset directory with --dataset_dir.')
-  name = flags.dataset_name if command.is_given(flags, 'dataset_name') else None
+  name = same_data.name(record, dataset_dir)
+  if command.is_given(flags, 'dataset_name'):
+    name = flags.dataset_name
   split = _split(flags, dataset_factory.split_names(name, dataset_dir))
   dataset = dataset_factory.get_dataset(name, split, dataset_dir)
   fingerprint = dataset_factory.fingerprint(dataset_dir)
@@ -143,8 +145,8 @@ def main(flags):
   if record and not command.is_given(flags, 'eval_dir'):
     eval_dir = os.path.join(train_dir, f'eval_{split}')
 
-  trained_split = (record.get('flags') or {}).get('dataset_split_name', 'train')
-  if flags.fit_temperature and split == trained_split:
+  is_trained_on = same_data.is_trained_on(record, split, dataset_dir, fingerprint)
+  if flags.fit_temperature and is_trained_on:
     raise UserError(
       f'--fit_temperature on {split!r}, which the training has seen, would make its probabilities '
       'too sure: name another split with --dataset_split_name.'
@@ -172,7 +174,7 @@ def main(flags):
     precision=flags.precision,
     test_time_augmentation=flags.test_time_augmentation,
     fit_temperature=flags.fit_temperature,
-    is_trained_on=split == trained_split,
+    is_trained_on=is_trained_on,
   )
   print(reports.summary(figures, eval_dir))
 

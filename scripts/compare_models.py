@@ -66,11 +66,12 @@ def _ask(path, flags):
       f'{checkpoint} has no {run_record.FILE_NAME} beside it that names its net and data: evaluate '
       'it with eval_image_classifier.py and give the predictions.csv.'
     )
-  present = dataset_factory.split_names(None, folder)
+  name = same_data.name(record, folder)
+  present = dataset_factory.split_names(name, folder)
   split = flags.dataset_split_name
   if not command.is_given(flags, 'dataset_split_name') and split not in present:
     split = 'validation'
-  dataset = dataset_factory.get_dataset(None, split, folder)
+  dataset = dataset_factory.get_dataset(name, split, folder)
   same_data.check(record, dataset, folder, dataset_factory.fingerprint(folder))
   predictions = predicting.predict(
     loaded,

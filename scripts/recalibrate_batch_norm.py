@@ -87,7 +87,8 @@ def main(flags):
       f'{checkpoint} has no run.json beside it that names its net and data: give --model_name and '
       '--dataset_dir.'
     )
-  dataset = dataset_factory.get_dataset(flags.dataset_name, flags.dataset_split_name, dataset_dir)
+  name = flags.dataset_name or same_data.name(record, dataset_dir)
+  dataset = dataset_factory.get_dataset(name, flags.dataset_split_name, dataset_dir)
   same_data.check(record, dataset, dataset_dir, dataset_factory.fingerprint(dataset_dir))
   options = _options(flags, os.path.dirname(checkpoint), record, model_name)
   statistics = batch_norm_statistics.estimate(

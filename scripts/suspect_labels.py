@@ -26,6 +26,7 @@ FLAGS = command.new_flags()
 
 _data = command.FlagGroup(FLAGS, 'Data set')
 _data.string('dataset_dir', None, 'Folder of the shards (required).')
+_data.string('dataset_name', None, 'Name of the data set; left out: the name its files bear.')
 _data.string('dataset_split_name', 'train', 'Split whose labels are looked at.')
 
 _net = command.FlagGroup(FLAGS, 'Net')
@@ -53,7 +54,9 @@ def main(flags):
   from image_classifier.evaluation import reports
   from image_classifier.suspects import head_features, html_output, search
 
-  dataset = dataset_factory.get_dataset(None, flags.dataset_split_name, flags.dataset_dir)
+  dataset = dataset_factory.get_dataset(
+    flags.dataset_name, flags.dataset_split_name, flags.dataset_dir
+  )
   names = labels.class_names(dataset, 0)
   _make_folder(flags.output_dir)
   records, features, count = head_features.compute(

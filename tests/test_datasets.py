@@ -8,8 +8,11 @@ import pathlib
 import numpy as np
 import pytest
 from PIL import Image
+from small_nets import run, write_checkpoint, write_run
 
+import eval_image_classifier
 from datasets import dataset_factory, image_files, labels, manifest, record_writer, records
+from scripts import compare_models
 from slim_compat import tf
 from slim_errors import UserError
 
@@ -438,3 +441,18 @@ def test_a_repeated_name_is_wrong_only_where_names_are_folders(tmp_path):
 def test_missing_label_file(tmp_path):
   with pytest.raises(UserError, match='No such file'):
     labels.read_labels(str(tmp_path / 'label.txt'))
+
+
+def test_a_run_knows_its_own_of_several_data_sets(plain, tmp_path_factory):
+  _write_split(plain, name='flowers', split='validation')
+  folder = tmp_path_factory.mktemp('run')
+  write_checkpoint(folder, 'lenet', 3, size=28)
+  about = {'image_size': 28, 'data_fingerprint': None, 'dataset_dir': str(plain)}
+  write_run(folder, 'lenet', _CLASSES, **about)
+  evaluation = (eval_image_classifier, f'--checkpoint_path={folder}', f'--eval_dir={folder}/eval')
+  commands = (evaluation, (compare_models, folder, folder))
+  assert [run(*arguments) for arguments in commands] == [2, 2]
+  write_run(folder, 'lenet', _CLASSES, **about, dataset_name='pets')
+  assert [run(*arguments) for arguments in commands] == [0, 0]
+  report = json.loads((folder / 'eval' / 'report.json').read_text(encoding='utf-8'))
+  assert report['num_examples'] == 3

@@ -137,6 +137,20 @@ def test_no_temperature_is_fitted_on_what_was_trained_on(train_dir, tmp_path, ca
   assert code == 0 and report['calibration']['fitted'] is None
 
 
+def test_other_images_of_the_same_split_name_may_be_fitted_to(train_dir, tiny_dataset, tmp_path):
+  shutil.copytree(tiny_dataset, tmp_path / 'others')
+  flags = (f'--dataset_dir={tmp_path}/others', '--dataset_split_name=train')
+  code, report = _evaluate(train_dir, tmp_path / 'eval', *flags)
+  assert code == 0 and report['calibration']['fitted'] is not None
+
+
+def test_a_temperature_of_single_views_is_doubted_for_several(train_dir, tmp_path):
+  code, report = _evaluate(train_dir, tmp_path, '--test_time_augmentation=flip')
+  assert code == 0 and any('fitted to single views' in text for text in report['warnings'])
+  code, report = _evaluate(train_dir, tmp_path)
+  assert code == 0 and not any('single views' in text for text in report['warnings'])
+
+
 def test_no_temperature_is_fitted_over_several_views(train_dir, tmp_path, capsys):
   flags = ('--fit_temperature', '--test_time_augmentation=flip')
   assert _evaluate(train_dir, tmp_path, *flags)[0] == 2

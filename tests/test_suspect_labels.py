@@ -143,6 +143,14 @@ def test_the_classifier_has_converged():
   assert np.abs(gradient).max() < 1e-3
 
 
+def test_features_that_say_little_are_told():
+  records = cache.Records([b'%d' % i for i in range(40)], np.arange(40) % 2, np.array([b''] * 40))
+  noise = np.random.default_rng(0).normal(0, 1, (40, 4)).astype(np.float32)
+  for features, is_told in ((noise, True), (noise + 9 * records.labels[:, None], False)):
+    findings = search.find(records, features.astype(np.float32), ['a', 'b'], 5)
+    assert ('many suspects will be right' in search.accuracy_line(findings)) == is_told
+
+
 def test_the_only_image_of_a_class_is_not_judged():
   rng = np.random.default_rng(0)
   labels = np.array([0] * 10 + [1] * 10 + [2])

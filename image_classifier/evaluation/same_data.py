@@ -1,4 +1,4 @@
-"""Whether a data set is the one that a checkpoint was trained for."""
+"""Whether a data set is the one that a checkpoint was trained for, and what follows from it."""
 
 import itertools
 import os
@@ -37,6 +37,28 @@ def check(record, dataset, dataset_dir, fingerprint):
       'so images may have moved between its splits: restore it, or put the new data in a folder of '
       'its own and name that with --dataset_dir.'
     )
+
+
+def name(record, dataset_dir):
+  """Returns the name that a run gave the data set of a folder, None for another folder."""
+  return (
+    record.get('dataset_name') if _same_folder(record.get('dataset_dir'), dataset_dir) else None
+  )
+
+
+def is_trained_on(record, split, dataset_dir, fingerprint):
+  """Whether a checkpoint has seen a split; one without a record has seen those named train.
+
+  Args:
+    record, dataset_dir, fingerprint: as those of `check`; the record may be empty.
+    split: name of the split.
+  """
+  if split != record.get('flags', {}).get('dataset_split_name', 'train'):
+    return False
+  if not record:
+    return True
+  is_copy = fingerprint is not None and record.get('data_fingerprint') == fingerprint
+  return is_copy or _same_folder(record.get('dataset_dir'), dataset_dir)
 
 
 def _quoted(name):

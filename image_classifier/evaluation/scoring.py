@@ -70,6 +70,11 @@ def evaluate(
     'calibration': calibrated,
     'selective': calibration.selective(labels, logits, temperature),
   }
+  if temperature != 1 and predictions.facts['test_time_augmentation'] != 'none':
+    figures['warnings'].append(
+      'The temperature beside the checkpoint was fitted to single views, not to means over '
+      'several, which are less sure: the temperature that fits these is under Calibration.'
+    )
   if figures['only_prediction'] is not None:
     figures['warnings'].append(
       f'The network predicts {figures["only_prediction"]!r} for every image: it has hardly been '

@@ -13,6 +13,8 @@ from image_classifier.evaluation import metrics
 from image_classifier.suspects import linear_probe
 from slim_text import shown
 
+# Below it classifiers are wrong about more images than labels may be.
+_LEAST_ACCURACY = 0.6
 _SHOWN = 10
 _CSV_HEADER = (
   *('rank', 'file', 'label', 'looks_like', 'probability_of_label', 'probability_of_looks_like'),
@@ -98,12 +100,18 @@ def rows(findings):
 
 
 def accuracy_line(findings):
-  """Returns a sentence: how often the classifiers agree with the labels of images new to them."""
+  """Returns how often the classifiers agree with the labels of images new to them, in words."""
   low, high = metrics.interval(findings.num_correct, findings.num_images)
   rate = findings.num_correct / findings.num_images
-  return (
+  sentence = (
     f'Out-of-fold accuracy {100 * rate:.1f} % of {findings.num_images} images '
     f'(95 % interval {100 * low:.1f} to {100 * high:.1f} %).'
+  )
+  if rate >= _LEAST_ACCURACY:
+    return sentence
+  return (
+    f'{sentence} The features tell these classes apart so poorly that many suspects will be right: '
+    'another checkpoint will say more.'
   )
 
 
