@@ -159,7 +159,7 @@ _length.float('max_epochs', None, 'Passes over the split to stop after; the less
 _length.float(
   'max_minutes',
   None,
-  'Minutes of training to stop after, those of earlier starts of the run included; the lesser '
+  'Minutes of training to stop after, those of earlier starts with this flag included; the lesser '
   'length counts.',
 )
 _length.integer(
@@ -317,7 +317,8 @@ _loss.float(
   'drop_path',
   None,
   'Share of the paths dropped in the last cell of a NASNet or PNASNet (stochastic depth), from 0 '
-  "to below 1, reached at the end of the run; None is the net's own.",
+  'to below 1, reached at the last step, or at once where only minutes end the run; None is the '
+  "net's own.",
 )
 
 _rate = command.FlagGroup(FLAGS, 'Learning rate')
