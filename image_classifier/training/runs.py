@@ -1,5 +1,6 @@
 """Training: what is trained on what, and where its weights come from."""
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -176,19 +177,26 @@ def _train(options, dataset, retries, patience, loop, spent_seconds, share_from_
       session.run(graph.initializer)
       if graph.times is not None:
         run_length.spend(graph.times, session, seconds, is_new=not resumed)
-      try:
+      with _faults_named(options, dataset, record['image_size']):
         run = loop(options, graph, session, saver, resumed, first_step, patience, evaluates)
         result = run.run()
-      except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-        raise inputs.damaged_record(dataset, options.labels_offset) or error from None
-      except tf.errors.ResourceExhaustedError:
-        raise RunError(
-          f'A step does not fit into memory: halve --batch_size={options.batch_size}, or train on '
-          f'smaller images than --train_image_size={record["image_size"]}.'
-        ) from None
   if recalibrates and not evaluates and result.signal is None:
     print(recalibrates.keep(checkpoints.listed(options.train_dir)[-1]))
   return result
+
+
+@contextlib.contextmanager
+def _faults_named(options, dataset, image_size):
+  """Says in place of TensorFlow's errors which record is damaged, or what takes less memory."""
+  try:
+    yield
+  except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+    raise inputs.damaged_record(dataset, options.labels_offset) or error from None
+  except tf.errors.ResourceExhaustedError:
+    raise RunError(
+      f'A step does not fit into memory: halve --batch_size={options.batch_size}, or train on '
+      f'smaller images than --train_image_size={image_size}.'
+    ) from None
 
 
 def _recalibration(options, dataset, graph):
