@@ -82,6 +82,17 @@ def test_a_run_of_minutes_goes_on_where_it_was(tiny_dataset, tmp_path, monkeypat
   assert runs.train(options).loss is None  # its time is over
 
 
+def test_the_time_of_steps_that_are_taken_back_counts(tiny_dataset, tmp_path, monkeypatch):
+  clock = _SlowClock(stop_at=None)
+  for module in (run_length, runs):
+    monkeypatch.setattr(module, 'time', clock)
+  settings = {'optimizer': 'sgd', 'learning_rate': 1000.0, 'retry_on_nan': 9}
+  runs.train(_options(tiny_dataset, tmp_path, max_minutes=10.0, **settings))
+  record = json.loads((tmp_path / 'run.json').read_text(encoding='utf-8'))
+  assert record['nan_retries'] > 0
+  assert 600 <= clock.monotonic() < 750  # without it 1,040
+
+
 def test_a_stage_of_images_leaves_time_for_the_next(tiny_dataset, tmp_path, monkeypatch):
   options = _options(tiny_dataset, tmp_path, max_minutes=5.0)
   monkeypatch.setattr(run_length, 'time', _SlowClock(stop_at=None))

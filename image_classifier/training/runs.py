@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import os
 import tempfile
+import time
 
 from datasets import dataset_factory, labels
 from image_classifier import (
@@ -64,7 +65,7 @@ def train(options, patience=60.0, loop=Loop, spent_seconds=0.0, share_from_image
   try:
     with run_lock.locked(options.train_dir):
       saving.recover(options.train_dir)
-      return _train_with_retries(options, dataset, patience, loop, spent_seconds, share_from_images)
+      return _train_with_retries(options, dataset, spent_seconds, patience, loop, share_from_images)
   except OSError as error:
     if not saving.is_disk_full(error):
       raise
@@ -98,20 +99,31 @@ def _data(options):
   return dataset, options
 
 
-def _train_with_retries(options, dataset, *arguments):
+def _train_with_retries(options, dataset, spent_seconds, *arguments):
   """Trains; goes back to the last good checkpoint with a tenth of the rate as often as allowed."""
   retries = _retries_so_far(options)
+  elapsed = _seconds(options.train_dir) or spent_seconds
   while True:
+    start = time.monotonic()
     try:
-      return _train(options, dataset, retries, *arguments)
+      return _train(options, dataset, retries, spent_seconds, *arguments)
     except NotFinite as error:
       if retries >= options.retry_on_nan:
         raise
       retries += 1
       tf.logging.warning('%s', error)
+      # The checkpoint knows nothing of the time that the steps after it have taken.
+      elapsed += time.monotonic() - start
+      spent_seconds = elapsed - _seconds(options.train_dir)
     except cached_inputs.NotCached as reason:
       print(f'{reason} Training from images.')
       options = dataclasses.replace(options, cache_features='off')
+
+
+def _seconds(train_dir):
+  """Returns how long a run took by its newest checkpoint, 0 without one or a bound in time."""
+  newest = starting_point.checkpoint_to_resume(train_dir)
+  return run_length.seconds_of(newest) if newest else 0.0
 
 
 def _retries_so_far(options):
@@ -121,7 +133,7 @@ def _retries_so_far(options):
   return record.get('nan_retries', 0) if is_same_rate else 0
 
 
-def _train(options, dataset, retries, patience, loop, spent_seconds, share_from_images):
+def _train(options, dataset, retries, spent_seconds, patience, loop, share_from_images):
   """Trains in the locked train_dir; returns what the loop returns."""
   record, old_record = _records(options, dataset)
   record['nan_retries'] = retries
@@ -161,9 +173,7 @@ def _train(options, dataset, retries, patience, loop, spent_seconds, share_from_
     announcement.announce(options, dataset, net, graph, restored)
     if resumed and old_record and (line := resuming.changes(old_record, record)):
       print(line, flush=True)
-    seconds = 0.0 if resumed else spent_seconds
-    if cached:
-      seconds += cached.fill()
+    seconds = spent_seconds + (cached.fill() if cached else 0.0)
     if cached and evaluates:
       evaluates.use_cache(cached)
     recalibrates = _recalibration(options, dataset, graph)
