@@ -41,9 +41,8 @@ def check(record, dataset, dataset_dir, fingerprint):
 
 def name(record, dataset_dir):
   """Returns the name that a run gave the data set of a folder, None for another folder."""
-  return (
-    record.get('dataset_name') if _same_folder(record.get('dataset_dir'), dataset_dir) else None
-  )
+  is_same = _same_folder(record.get('dataset_dir'), dataset_dir)
+  return record.get('dataset_name') if is_same else None
 
 
 def is_trained_on(record, split, dataset_dir, fingerprint):
