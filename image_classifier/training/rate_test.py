@@ -22,7 +22,7 @@ _COMPARED_SHARE = 0.1
 # A loss that falls by less than this share of itself, or by less than so many standard errors, has
 # not learnt.
 _LEAST_FALL = 0.02
-_LEAST_ERRORS = 3.5
+_LEAST_ERRORS = 2
 
 
 class Curve(typing.NamedTuple):
@@ -131,16 +131,16 @@ def suggestion(curve, num_steps):
     return None
   steepest = max(falls, key=falls.get)
   before = np.median(curve.losses[steepest - width : steepest])
-  least = max(_LEAST_FALL * abs(before), _LEAST_ERRORS * _error_of_fall(curve.losses, width))
+  least = max(_LEAST_FALL * abs(before), _LEAST_ERRORS * _error_of_fall(curve, width))
   return curve.rates[steepest] if falls[steepest] > least else None
 
 
-def _error_of_fall(losses, width):
+def _error_of_fall(curve, width):
   """Returns the standard error of the difference of two medians of `width` losses each.
 
-  As if they were normally distributed; how far they scatter is read off neighbours, which no trend
-  tears apart.
+  As if they were normally distributed; how far they scatter is read off neighbours up to the
+  lowest, which no trend and no explosion tears apart.
   """
-  differences = np.median(np.abs(np.diff(losses)))
+  differences = np.median(np.abs(np.diff(curve.losses[: curve.lowest + 1])))
   scatter = differences / (math.sqrt(2) * statistics.NormalDist().inv_cdf(0.75))
   return scatter * math.sqrt(math.pi / width)
