@@ -78,8 +78,9 @@ def main(flags):
   from image_classifier.training import batch_norm_statistics, train_net
 
   checkpoint = checkpoints.resolve(flags.checkpoint_path)
+  train_dir = os.path.dirname(checkpoint)
   batch_norm_statistics.check_output(checkpoint, flags.output_dir)
-  record = run_record.read(os.path.dirname(checkpoint)) or {}
+  record = run_record.read(train_dir) or {}
   dataset_dir = _value(flags, record, 'dataset_dir')
   model_name = _value(flags, record, 'model_name')
   if not dataset_dir or not model_name:
@@ -90,7 +91,7 @@ def main(flags):
   name = flags.dataset_name or same_data.name(record, dataset_dir)
   dataset = dataset_factory.get_dataset(name, flags.dataset_split_name, dataset_dir)
   same_data.check(record, dataset, dataset_dir, dataset_factory.fingerprint(dataset_dir))
-  options = _options(flags, os.path.dirname(checkpoint), record, model_name)
+  options = _options(flags, train_dir, record, model_name)
   statistics = batch_norm_statistics.estimate(
     checkpoint,
     dataset,

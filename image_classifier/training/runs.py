@@ -102,7 +102,7 @@ def _data(options):
 def _train_with_retries(options, dataset, spent_seconds, *arguments):
   """Trains; goes back to the last good checkpoint with a tenth of the rate as often as allowed."""
   retries = _retries_so_far(options)
-  elapsed = _seconds(options.train_dir) or spent_seconds
+  elapsed = _seconds_to_keep(options) or spent_seconds
   while True:
     start = time.monotonic()
     try:
@@ -114,15 +114,20 @@ def _train_with_retries(options, dataset, spent_seconds, *arguments):
       tf.logging.warning('%s', error)
       # The checkpoint knows nothing of the time that the steps after it have taken.
       elapsed += time.monotonic() - start
-      spent_seconds = elapsed - _seconds(options.train_dir)
+      spent_seconds = elapsed - _seconds_to_keep(options)
     except cached_inputs.NotCached as reason:
       print(f'{reason} Training from images.')
       options = dataclasses.replace(options, cache_features='off')
 
 
-def _seconds(train_dir):
-  """Returns how long a run took by its newest checkpoint, 0 without one or a bound in time."""
-  newest = starting_point.checkpoint_to_resume(train_dir)
+def _seconds_to_keep(options):
+  """Returns how long a run took by its newest checkpoint, 0 without one.
+
+  Looking for one reads it, so that it is 0, too, for runs that cannot go back or have no minutes.
+  """
+  if not (options.max_minutes and options.retry_on_nan):
+    return 0.0
+  newest = starting_point.checkpoint_to_resume(options.train_dir)
   return run_length.seconds_of(newest) if newest else 0.0
 
 
