@@ -51,10 +51,10 @@ def main(descriptor, notes, parent, seconds, max_pixels, jpeg_quality, reader):
   Image.init()
   module, _, function = reader.partition(':')
   read = getattr(importlib.import_module(module), function)
-  link.send('ready')
   # C libraries print their remarks about a damaged file.
   os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
   try:
+    link.send('ready')
     while True:
       answers = []
       for position, job in enumerate(link.recv()):

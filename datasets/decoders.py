@@ -174,13 +174,18 @@ class _Worker:
     self._process = None
     # The worker notes here which of its files it reads.
     self._notes = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
-    self.start()
+    try:
+      self.start()
+    except BaseException:
+      self._notes.close()
+      raise
 
   def start(self):
     """Starts a process, in place of one that ended."""
     if self._process:
       self._link.close()
     ours, its = socket.socketpair()
+    self._link, self._is_ready = connection.Connection(ours.detach()), False
     with its:
       open_files = (its.fileno(), self._notes.fileno())
       arguments = ([_REPO, *map(str, sys.path)], *open_files, os.getpid(), *self._arguments)
@@ -193,10 +198,7 @@ class _Worker:
           start_new_session=True,  # Ctrl-C is for the parent, who ends its workers
         )
       except OSError as error:
-        ours.close()
         raise RunError(f'No process to decode pictures can be started: {error.strerror}.') from None
-    self._link = connection.Connection(ours.detach())
-    self._is_ready = False
 
   def read(self, jobs):
     """Returns what is in files: a list of Pictures and reasons.

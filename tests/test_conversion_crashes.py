@@ -143,6 +143,22 @@ def test_workers_start_in_any_program_and_import_no_tensorflow(tmp_path):
   assert done.stdout.split() == [f'[{odd_images.SIZE[0]}]', 'False', 'False', 'False'], done.stderr
 
 
+def test_a_worker_whose_start_was_interrupted_ends_in_silence(monkeypatch, capfd):
+  started = []
+
+  class InterruptedPopen(subprocess.Popen):
+    def __init__(self, *arguments, **named):
+      super().__init__(*arguments, **named)
+      started.append(self)
+      raise KeyboardInterrupt
+
+  monkeypatch.setattr(subprocess, 'Popen', InterruptedPopen)
+  with contextlib.suppress(KeyboardInterrupt):
+    _workers(1)
+  assert [process.wait(timeout=20) for process in started] == [0]
+  assert capfd.readouterr().err == ''
+
+
 def test_a_killed_parent_leaves_no_workers(tmp_path, reader):
   path = tmp_path / 'compute.png'
   odd_images.photo().save(path)
