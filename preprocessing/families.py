@@ -8,6 +8,7 @@ from slim_errors import unknown
 FAMILIES = {
   'cifarnet': 'cifarnet',
   'inception': 'inception',
+  'inception_whole': 'inception_whole',
   'lenet': 'lenet',
   'vgg': 'vgg',
   'alexnet_v2': 'vgg',
@@ -75,6 +76,7 @@ OWN = {
     rand_augment=0,
   ),
 }
+OWN['inception_whole'] = OWN['inception']
 
 
 def family_of(name):

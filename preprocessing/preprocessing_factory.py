@@ -4,6 +4,7 @@ from preprocessing import (
   cifarnet_preprocessing,
   families,
   inception_preprocessing,
+  inception_whole_preprocessing,
   lenet_preprocessing,
   orientation,
   vgg_preprocessing,
@@ -13,6 +14,7 @@ from preprocessing.augmentation import Augmentation
 _MODULES = {
   'cifarnet': cifarnet_preprocessing,
   'inception': inception_preprocessing,
+  'inception_whole': inception_whole_preprocessing,
   'lenet': lenet_preprocessing,
   'vgg': vgg_preprocessing,
 }

@@ -44,7 +44,9 @@ def test_goes_through_all_commands(name, folder, tiny_dataset, tiny_images, caps
   _go_through_all_commands(flags, folder, tiny_dataset, tiny_images, capsys, *exactly)
 
 
-@pytest.mark.parametrize('preprocessing', ['cifarnet', 'inception', 'lenet', 'vgg'])
+@pytest.mark.parametrize(
+  'preprocessing', ['cifarnet', 'inception', 'inception_whole', 'lenet', 'vgg']
+)
 def test_grayscale_goes_through_all_commands(
   preprocessing, folder, tiny_dataset, tiny_images, capsys
 ):

@@ -1,4 +1,4 @@
-"""The four preprocessing families, against recorded results and their promised distributions."""
+"""The preprocessing families, against recorded results and their promised distributions."""
 
 import pathlib
 
@@ -11,7 +11,7 @@ from preprocessing import inception_preprocessing, preprocessing_factory, vgg_pr
 from slim_compat import tf
 
 _RECORDED = pathlib.Path(__file__).parents[2] / 'shared' / 'spec' / 'preprocessing.npz'
-_FAMILIES = ('cifarnet', 'inception', 'lenet', 'vgg')
+_FAMILIES = ('cifarnet', 'inception', 'inception_whole', 'lenet', 'vgg')
 _NAMES = (
   'alexnet_v2 cifarnet overfeat vgg_a vgg_16 vgg_19 inception_v1 inception_v2 inception_v3 '
   'inception_v4 inception_resnet_v2 i3d s3dg lenet resnet_v1_50 resnet_v1_101 resnet_v1_152 '
@@ -54,6 +54,26 @@ def test_evaluation_equals_the_recorded_results():
       expected = recorded[name]
       (actual,) = _preprocess(family, recorded[f'input_{picture}'], *expected.shape[:2])
       np.testing.assert_allclose(actual, expected, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+  ('family', 'edge', 'crop'), [('inception', 4, '0.875'), ('inception_whole', 0, 'none')]
+)
+def test_how_much_of_a_picture_evaluation_shows(family, edge, crop):
+  ramp = np.tile(np.arange(64, dtype=np.uint8)[:, None, None], (1, 64, 3))
+  (view,) = _preprocess(family, ramp, 64 - 2 * edge, 64 - 2 * edge)
+  np.testing.assert_allclose(
+    (view + 1) * 127.5, ramp[edge : 64 - edge, edge : 64 - edge], atol=0.01
+  )
+  assert crop in preprocessing_factory.describe(family)['crop']
+
+
+def test_training_views_of_inception_whole_are_those_of_inception():
+  views = [
+    _preprocess(family, _noise(80, 90), 28, 28, is_training=True, times=3, seed=7)
+    for family in ('inception', 'inception_whole')
+  ]
+  np.testing.assert_array_equal(*views)
 
 
 def test_every_net_has_a_family():
