@@ -201,9 +201,11 @@ def _top_k(texts):
 
 def _split(flags, present):
   split = flags.dataset_split_name
-  if not command.is_given(flags, 'dataset_split_name') and split not in present:
-    return 'validation'
-  return split
+  if command.is_given(flags, 'dataset_split_name'):
+    return split
+  # What a temperature was fitted to cannot test it.
+  wanted = ('validation', split) if flags.fit_temperature else (split, 'validation')
+  return next((name for name in wanted if name in present), 'validation')
 
 
 def _value(flags, record, name, key=None):

@@ -11,6 +11,7 @@ everything else is taken from the run.
 
 import sys
 
+import slim_files
 from image_classifier import command
 from slim_errors import UserError
 
@@ -46,6 +47,7 @@ def main(flags):
   command.refuse_changed(flags, ['quantize'], 'quantized graphs are not made')
   command.warn_without_effect(flags, ['default_image_size'], 'every net has a size of its own')
   _check_numbers(flags)
+  slim_files.check_can_write(flags.output_file, 'output_file')
   from image_classifier.graphs import export, sidecar
   from slim_compat import tf
 

@@ -11,6 +11,7 @@ are used when the checkpoint has them.
 
 import sys
 
+import slim_files
 from image_classifier import command
 from slim_errors import UserError
 
@@ -85,6 +86,7 @@ def _check(flags):
     listed = ', '.join(f'--{name}' for name in sources)
     raise UserError(f'Give one of {listed}: {len(given)} of them were given.')
   command.require(flags, 'output_graph', 'You must supply the path to save to with --output_graph.')
+  slim_files.check_can_write(flags.output_graph, 'output_graph')
   if not flags.input_saved_model_dir:
     message = 'You must supply the checkpoint with --input_checkpoint.'
     command.require(flags, 'input_checkpoint', message)

@@ -21,5 +21,12 @@ def unknown(kind, name, choices):
   return UserError(f'Unknown {kind} {name!r}: {hint}choices are {", ".join(choices)}.')
 
 
+def reason_of(error):
+  """Returns the line of a tf.errors.OpError that says what was wrong, not where in the graph."""
+  lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+  where = ('Graph execution error:', 'Detected at node', 'Node:', 'File ')
+  return next((line for line in lines if not line.startswith(where)), ''.join(lines[:1]))
+
+
 class RunError(RuntimeError):
   """A run that cannot go on through no mistake in its flags; commands print it and exit 3."""

@@ -40,11 +40,28 @@ def write_atomically(path, data):
   sync(folder)
 
 
+def check_can_write(path, flag):
+  """Raises UserError when no file can be written to `path`, which a flag named; makes nothing."""
+  if os.path.isdir(path):
+    raise UserError(f'--{flag}={path} is a folder: name a file.')
+  folder = os.path.dirname(os.path.abspath(path))
+  while not os.path.lexists(folder):  # it will be made
+    folder = os.path.dirname(folder)
+  if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+    raise UserError(
+      f'--{flag}={path} cannot be written, {folder} is no folder to write to: name another file.'
+    )
+
+
 def sync(path):
   """Returns when the content of a file, or the names in a folder, are on the disk."""
   handle = os.open(path, os.O_RDONLY)
   try:
     os.fsync(handle)
+  except OSError as error:
+    # File systems that cannot do so for a folder answer so.
+    if error.errno != errno.EINVAL:
+      raise
   finally:
     os.close(handle)
 

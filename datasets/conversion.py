@@ -25,6 +25,7 @@ from datasets import (
 from slim_errors import UserError
 
 _DATASET_NAME = re.compile(r'\w[\w.\- ]*')
+_LONGEST_NAME = 200  # bytes; file systems take 255 for all of a file's name
 COPY_REASON = 'the picture is in train too'
 
 
@@ -94,7 +95,7 @@ def convert(options):
       seed=options.seed,
       validation_fraction=options.validation_fraction if None in folder.splits else None,
     )
-    warnings += _missing_classes(value)
+    warnings += _missing_classes(value, folder)
     _write_small_files(options, partial, class_names, value, skipped)
     output_folder.publish(options.output_dir, partial)
   total = sum(split['num_images'] for split in value['splits'].values())
@@ -109,16 +110,31 @@ def _check_output(options, folder):
       f'--dataset_name={options.dataset_name!r} becomes part of file names: use letters, digits, '
       'spaces, dots, - and _.'
     )
-  output = os.path.realpath(options.output_dir)
+  if len(os.fsencode(options.dataset_name)) > _LONGEST_NAME:
+    raise UserError(
+      f'--dataset_name has more than {_LONGEST_NAME} bytes and becomes part of file names: '
+      'shorten it.'
+    )
   for class_folder in folder.class_folders:
-    inside = os.path.realpath(class_folder)
-    if os.path.commonpath([output, inside]) == inside:
+    if _path_below(options.output_dir, class_folder):
       raise UserError(
         f'--output_dir={options.output_dir} lies in the class folder {class_folder}: '
         'choose a folder outside the images.'
       )
+  for root in {os.path.dirname(class_folder) for class_folder in folder.class_folders}:
+    if not (_path_below(options.output_dir, root) or '.').startswith('.'):
+      raise UserError(
+        f'--output_dir={options.output_dir} lies among the class folders of {root}, and would be '
+        'a class next time: choose a folder outside the images.'
+      )
   if not options.overwrite:
     output_folder.refuse_existing(options.output_dir, options.dataset_name)
+
+
+def _path_below(path, folder):
+  """Returns the path relative to a folder that it is, or lies below; None when it does not."""
+  path, folder = os.path.realpath(path), os.path.realpath(folder)
+  return os.path.relpath(path, folder) if os.path.commonpath([path, folder]) == folder else None
 
 
 def _number_classes(options, folder):
@@ -187,6 +203,11 @@ def _folder_warnings(folder, hashes, options):
     f'The class folder {name} holds no pictures and is left out.'
     for name in image_folder.empty_classes(folder)
   ]
+  if folder.folders_beside and None in folder.splits:
+    warnings.append(
+      f'Not used: {", ".join(folder.folders_beside)} beside train/. The pictures to validate on '
+      'are taken from train/; a folder of your own for them is called validation/.'
+    )
   images = [image for image in _all_images(folder) if image.name in hashes]
   for group in splitting.shared_pictures(images, hashes):
     names = ' and '.join(image.name for image in group)
@@ -289,10 +310,13 @@ def _check_training(folder, train_images, class_names, skipped):
       raise UserError(f'The class {name!r} has no readable pictures to train on; {why}.')
 
 
-def _missing_classes(value):
+def _missing_classes(value, folder):
   """Returns warnings about classes without pictures to validate on."""
   if 'validation' not in value['splits']:
-    return ['No class has two different pictures, so there is no validation split.']
+    why = 'No class has two different pictures'
+    if None not in folder.splits:
+      why = 'validation/ holds no picture that can be read and is not in train/ too'
+    return [f'{why}, so there is no validation split.']
   counts = value['splits']['validation']['images_per_class']
   return [f'The class {name} has no pictures in validation.' for name in counts if not counts[name]]
 

@@ -10,8 +10,7 @@ from slim_errors import UserError
 
 SPLIT_NAMES = ('train', 'validation')
 
-_SYSTEM_FILES = ('thumbs.db', 'desktop.ini', 'icon\r')
-_SYSTEM_FOLDERS = ('__macosx',)
+_SYSTEM_NAMES = ('thumbs.db', 'desktop.ini', 'icon\r', '__macosx', '@eadir')
 # What conversion and training keep beside the classes, which is no surprise to anyone.
 _OWN_FOLDERS = ('.data_convert-', '.feature_cache')
 
@@ -30,13 +29,15 @@ class ImageFolder:
   """What an image folder holds.
 
   `splits` maps 'train' and 'validation', or None when the folder has no splits yet, to sorted
-  ImageFiles; `class_names` is sorted by code point; `ignored` counts what is no image, by reason.
+  ImageFiles; `class_names` is sorted by code point; `ignored` counts what is no image, by reason;
+  `folders_beside` are the sorted names of those beside train/ and validation/.
   """
 
   splits: dict
   class_names: list
   ignored: collections.Counter
   class_folders: list
+  folders_beside: list
 
 
 def read_image_folder(folder, recursive=False):
@@ -65,12 +66,13 @@ def list_folder(folder, recursive=False):
   """Lists an image folder as `read_image_folder` does, without a check of its classes.
 
   Raises:
-    UserError: there is validation/ without train/.
+    UserError: there is validation/ without train/, or a folder that cannot be read.
   """
   ignored = collections.Counter()
   roots = _split_folders(folder)
-  if None not in roots or roots[None] != folder:
-    beside = set(_visible_folders(folder)) - set(SPLIT_NAMES)
+  beside = []
+  if roots.get(None) != folder:
+    beside = sorted(set(_visible_folders(folder)) - set(SPLIT_NAMES))
     ignored['folder beside train/ and validation/'] += len(beside)
   splits, class_folders = {}, []
   for split_name, root in roots.items():
@@ -80,7 +82,7 @@ def list_folder(folder, recursive=False):
       splits[split_name] += list_class_images(folder, root, class_folder, recursive, ignored)
     splits[split_name].sort()
   class_names = sorted({image.class_name for images in splits.values() for image in images})
-  return ImageFolder(splits, class_names, ignored, class_folders)
+  return ImageFolder(splits, class_names, ignored, class_folders, beside)
 
 
 def check_two_classes(folder, class_names):
@@ -117,16 +119,31 @@ def _split_folders(folder):
 def _visible_folders(path):
   if not os.path.isdir(path):
     return []
-  with os.scandir(path) as entries:
-    return [entry.name for entry in entries if not entry.name.startswith('.') and entry.is_dir()]
+  return [
+    name for name in _names(path) if not is_hidden(name) and os.path.isdir(os.path.join(path, name))
+  ]
+
+
+def _names(folder):
+  """Returns the sorted names in a folder; raises UserError when it cannot be read."""
+  try:
+    return sorted(os.listdir(folder))
+  except OSError as error:
+    _refuse(error)
+
+
+def _refuse(error):
+  raise UserError(
+    f'{error.filename} cannot be read ({error.strerror}): make it readable, or move it away.'
+  ) from None
 
 
 def list_class_folders(root, ignored, count_files=True):
   """Returns the sorted names of the class folders in `root`; counts in `ignored` what is none."""
   names = []
-  for name in sorted(os.listdir(root)):
+  for name in _names(root):
     if os.path.isdir(os.path.join(root, name)):
-      if name.startswith('.') or name.lower() in _SYSTEM_FOLDERS:
+      if is_hidden(name):
         ignored['hidden or system folder'] += not name.startswith(_OWN_FOLDERS)
       else:
         names.append(name)
@@ -136,10 +153,21 @@ def list_class_folders(root, ignored, count_files=True):
 
 
 def list_class_images(folder, root, class_folder, recursive, ignored):
-  """Returns the ImageFiles of a class, counting in `ignored` what is left out."""
+  """Returns the ImageFiles of a class, counting in `ignored` what is left out.
+
+  Raises:
+    UserError: for a folder that cannot be read.
+  """
   class_name = labels.normalized(class_folder)
-  images = []
-  for where, folders, files in os.walk(os.path.join(root, class_folder)):
+  images, seen = [], set()
+  walk = os.walk(os.path.join(root, class_folder), onerror=_refuse, followlinks=True)
+  for where, folders, files in walk:
+    real = os.path.realpath(where)
+    if real in seen:  # by a link, which may lead in a circle
+      ignored['link to a folder of the class'] += 1
+      folders.clear()
+      continue
+    seen.add(real)
     inside = os.path.relpath(where, folder).replace(os.sep, '/')
     for name in files:
       path = os.path.join(where, name)
@@ -148,7 +176,7 @@ def list_class_images(folder, root, class_folder, recursive, ignored):
         ignored[reason] += 1
       else:
         images.append(ImageFile(labels.normalized(f'{inside}/{name}'), class_name, path))
-    hidden = [name for name in folders if name.startswith('.')]
+    hidden = [name for name in folders if is_hidden(name)]
     ignored['hidden or system folder'] += len(hidden)
     if not recursive:
       ignored['folder inside a class folder'] += len(folders) - len(hidden)
@@ -157,8 +185,13 @@ def list_class_images(folder, root, class_folder, recursive, ignored):
   return images
 
 
+def is_hidden(name):
+  """Whether a file or folder of this name is hidden, or an operating system's own."""
+  return name.startswith('.') or name.lower() in _SYSTEM_NAMES
+
+
 def _reason_to_ignore(name, path):
-  if name.startswith('.') or name.lower() in _SYSTEM_FILES:
+  if is_hidden(name):
     return 'hidden or system file'
   if os.path.isfile(path):
     return None

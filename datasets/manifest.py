@@ -73,37 +73,47 @@ def finish_swap(dataset_dir):
   with contextlib.suppress(FileNotFoundError):
     new = slim_files.read_json(os.path.join(ready, MANIFEST_FILE))
     _delete_old_shards(dataset_dir, new)
-  for name in names:
-    with contextlib.suppress(FileNotFoundError):
-      os.replace(os.path.join(ready, name), os.path.join(dataset_dir, name))
+  try:
+    for name in names:
+      with contextlib.suppress(FileNotFoundError):
+        os.replace(os.path.join(ready, name), os.path.join(dataset_dir, name))
+  except PermissionError as error:
+    raise UserError(
+      f'{dataset_dir} holds a conversion that was interrupted, and cannot be written to '
+      f'({error.strerror}): make it writable, for the conversion to be finished.'
+    ) from None
   slim_files.sync(dataset_dir)
   shutil.rmtree(ready, ignore_errors=True)
 
 
 def _delete_old_shards(dataset_dir, new):
-  """Deletes the shards of the old dataset.json, and others under the new set's name."""
-  old_files = _listed_files(dataset_dir)
-  new_files = {shard['file'] for split in new['splits'].values() for shard in split['shards']}
-  schemes = {shard.scheme for shard in map(shard_names.parse, new_files) if shard}
-  for files in shard_names.families(dataset_dir).get(new['name'], {}).values():
-    # A numbered shard belongs to a set; a single file of another split may be the user's own.
-    for shard in map(shard_names.parse, files):
-      if shard.scheme in schemes and shard.count is not None:
-        old_files.add(shard.file)
+  """Deletes the shards of the old data set that the new one does not replace.
+
+  They are those that dataset.json lists. Without one they are the numbered shards under the new
+  set's name, of the splits that conversion writes: those of another split are the user's own.
+  """
+  new_files = _shard_files(new)
+  path = os.path.join(dataset_dir, MANIFEST_FILE)
+  try:
+    old = slim_files.read_json(path)
+    _validate(old, path)
+    old_files = _shard_files(old)
+  except (OSError, ValueError):
+    schemes = {shard.scheme for shard in map(shard_names.parse, new_files) if shard}
+    splits = shard_names.families(dataset_dir).get(new['name'], {})
+    old_files = {
+      shard.file
+      for name in {'train', 'validation', *new['splits']} & splits.keys()
+      for shard in map(shard_names.parse, splits[name])
+      if shard.scheme in schemes and shard.count is not None
+    }
   for name in old_files - new_files:
     path = os.path.join(dataset_dir, name)
     if os.path.isfile(path):
       os.unlink(path)
 
 
-def _listed_files(dataset_dir):
-  """Returns the set of shard files in dataset.json, empty when it cannot be understood."""
-  path = os.path.join(dataset_dir, MANIFEST_FILE)
-  try:
-    value = slim_files.read_json(path)
-    _validate(value, path)
-  except (OSError, ValueError):
-    return set()
+def _shard_files(value):
   return {shard['file'] for split in value['splits'].values() for shard in split['shards']}
 
 

@@ -122,7 +122,8 @@ def example_label(example, where):
   if len(labels) != 1:
     raise UserError(f'{where} has {len(labels)} values of image/class/label; one is needed.')
   names = feature['image/class/text'].bytes_list.value
-  return labels[0], names[0].decode('utf-8', 'backslashreplace') if names else None
+  text = names[0].decode('utf-8', 'backslashreplace') if names else ''
+  return labels[0], text or None
 
 
 def _spans(path):

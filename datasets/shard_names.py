@@ -80,7 +80,12 @@ def check_complete(files, folder):
     )
   for (count, _), first in sets.items():
     there = {shard.index for shard in shards}
-    if len(shards) != count:
+    if len(shards) > count:
+      raise UserError(
+        f'{folder} holds {len(shards)} shards where their names say {count} '
+        f'({", ".join(shard.file for shard in shards)}): keep the files of one conversion.'
+      )
+    if len(shards) < count:
       missing = next(index for index in range(count) if index not in there)
       before, _, after = first.rpartition(f'{shards[0].index:05d}-of-')
       raise UserError(

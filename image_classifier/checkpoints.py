@@ -35,6 +35,10 @@ class Checkpoint:
   prefix: str
   values: dict
 
+  def shapes(self):
+    """Returns {variable: shape as a list} of the values."""
+    return {name: list(np.shape(value)) for name, value in self.values.items()}
+
 
 def resolve(path):
   """Returns the prefix of a complete checkpoint.
@@ -54,10 +58,20 @@ def load(path):
   return _found(path, keep=True)
 
 
+def check_path(path):
+  """Raises UserError for a path at which TensorFlow, to whom it is a pattern, finds nothing."""
+  if re.search(r'\[.*\]|\\', path):
+    raise UserError(
+      f'{path}: TensorFlow takes [ ] and \\ in the path of a checkpoint for a pattern; rename the '
+      'folder or the file.'
+    )
+
+
 def _found(path, keep):
   """Returns the Checkpoint at a path, without `keep` one without its values."""
   if not path:
     raise UserError('No checkpoint was named: give --checkpoint_path a directory or a prefix.')
+  check_path(path)
   if os.path.isdir(path):
     newest = _newest_intact(path, keep)
     if newest is None:
@@ -80,7 +94,7 @@ def missing_parts(prefix):
   folder = os.path.dirname(prefix) or '.'
   if not os.path.exists(prefix + '.index'):
     return f'{prefix}.index does not exist; {folder} holds {_what_is_in(folder)}'
-  parts = glob.glob(glob.escape(prefix) + '.data-*-of-*')
+  parts = [path for path in glob.glob(glob.escape(prefix) + '.data-*-of-*') if PART.search(path)]
   if not parts:
     return f'{prefix}.index has no {prefix}.data-00000-of-00001 beside it'
   expected = int(parts[0].rsplit('-', 1)[1])
@@ -133,8 +147,10 @@ def problem(prefix):
 def _other_step(prefix):
   """Returns in words that a checkpoint of this project bears the name of another step, or ''."""
   is_own = os.path.exists(os.path.join(os.path.dirname(prefix), run_record.FILE_NAME))
+  if not is_own or step_of(prefix) is None:
+    return ''
   step = saved_step(prefix)
-  return f'it is of step {step} by its content' if is_own and step != step_of(prefix) else ''
+  return f'it is of step {step} by its content' if step != step_of(prefix) else ''
 
 
 def _what_is_in(folder):
@@ -223,7 +239,11 @@ def written(prefix, arrays):
   Args:
     prefix: of the new checkpoint; its folder is made when missing.
     arrays: {variable: array}.
+
+  Raises:
+    UserError: for a path at which the checkpoint could not be read.
   """
+  check_path(prefix)
   folder, name = os.path.split(os.path.abspath(prefix))
   os.makedirs(folder, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=folder, prefix=f'.{name}.') as made:

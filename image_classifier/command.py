@@ -7,6 +7,7 @@ signal.
 
 import contextlib
 import copy
+import io
 import logging
 import os
 import sys
@@ -75,6 +76,8 @@ def run(doc, flag_values, main, argv=None, takes_files=False):
   flags = copy.deepcopy(flag_values)
   argv = list(sys.argv if argv is None else argv)
   debug = '--debug' in argv
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors='backslashreplace')  # for what the terminal's encoding lacks
   try:
     files = parse(flags, argv)
     if files and not takes_files:
@@ -223,9 +226,10 @@ def check_dataset_dir(path):
   """Raises UserError when there is no --dataset_dir, or it is no folder of this machine."""
   if not path:
     raise UserError('You must supply the dataset directory with --dataset_dir.')
-  if '://' not in path and not os.path.isdir(path):
+  if not os.path.isdir(path):
     raise UserError(
-      f'--dataset_dir={path} is not a folder: give the one that data_convert.py wrote to.'
+      f'--dataset_dir={path} is not a folder of this machine: give the one that data_convert.py '
+      'wrote to.'
     )
 
 

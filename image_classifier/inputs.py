@@ -6,7 +6,7 @@ import os
 from image_classifier import balancing
 from preprocessing import augmentation, preprocessing_factory
 from slim_compat import tf
-from slim_errors import RunError, UserError
+from slim_errors import RunError, UserError, reason_of
 
 # Up to this many bytes of shards a whole epoch is shuffled in memory; beyond, a part of it.
 _SHUFFLE_BYTES = 1 << 30
@@ -205,17 +205,10 @@ def damaged_record(dataset, labels_offset=0, first=0):
           seen += 1
       except tf.errors.OpError as error:
         return RunError(
-          f'{path}: record {seen - before} cannot be used ({_reason(error)}): check '
+          f'{path}: record {seen - before} cannot be used ({reason_of(error)}): check '
           '--labels_offset and label.txt, or convert the images anew.'
         )
   return None
-
-
-def _reason(error):
-  """Returns the line of a tf.errors.OpError that says what was wrong, not where in the graph."""
-  lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-  where = ('Graph execution error:', 'Detected at node', 'Node:', 'File ')
-  return next((line for line in lines if not line.startswith(where)), lines[0])
 
 
 def shards(dataset):

@@ -34,6 +34,7 @@ _input.integer(
   89_478_485,
   'Skip pictures of more pixels, width times height; JPEGs up to 16 times as large are reduced.',
   lower_bound=1,
+  upper_bound=10**11,
 )
 _input.float(
   'max_skipped_fraction',

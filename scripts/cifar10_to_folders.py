@@ -33,13 +33,24 @@ def main(flags):
   output = os.path.abspath(flags.output_directory)
   if os.path.lexists(output):
     raise UserError(f'{flags.output_directory} is there already: choose another folder.')
-  os.makedirs(os.path.dirname(output), exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=os.path.dirname(output), prefix='.cifar10-') as work:
+  if not os.path.exists(flags.archive):
+    raise UserError(f'--archive={flags.archive} is not there: give the archive or its folder.')
+  with _work_folder(os.path.dirname(output)) as work:
     counts = _write_pictures(flags.archive, work)
     # All or nothing: the folder appears when it is complete.
     os.rename(os.path.join(work, 'pictures'), output)
   for split, count in counts.items():
     print(f'{count} pictures in {flags.output_directory}/{split}')
+
+
+def _work_folder(parent):
+  try:
+    os.makedirs(parent, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=parent, prefix='.cifar10-')
+  except OSError as error:
+    raise UserError(
+      f'{parent} cannot be written to ({error.strerror}): choose another folder.'
+    ) from None
 
 
 def _write_pictures(archive, work):

@@ -15,6 +15,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import slim_files
 from image_classifier import command
 from slim_errors import UserError
 
@@ -37,6 +38,8 @@ def main(flags, names):
     raise UserError(f'Name two models to compare, not {len(names)}; see --help.')
   if flags.batch_size < 1:
     raise UserError(f'--batch_size={flags.batch_size} must be at least 1.')
+  if flags.output:
+    slim_files.check_can_write(flags.output, 'output')
   from image_classifier.evaluation import comparison, reports
   from slim_text import json_text
 
@@ -46,9 +49,9 @@ def main(flags, names):
   )
   b = comparison.aligned(a, b)
   figures = comparison.compare(a, b)
+  print(json_text(figures) if flags.json else comparison.text(figures))
   if flags.output:
     reports.write_csv(flags.output, comparison.differing_rows(a, b))
-  print(json_text(figures) if flags.json else comparison.text(figures))
 
 
 def _ask(path, flags):

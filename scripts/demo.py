@@ -177,4 +177,7 @@ def _parse():
 
 
 if __name__ == '__main__':
-  main()
+  try:
+    main()
+  except KeyboardInterrupt:  # which the command that ran has answered
+    sys.exit(130)

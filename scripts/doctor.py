@@ -50,13 +50,13 @@ def main(flags, paths):
   )
   report = examination.examine(paths[0], settings)
   described = machine.describe(paths[0])
-  if flags.html:
-    slim_files.write_atomically(flags.html, html_output.page(report, settings.previews))
   print(
     output.json_report(report, described)
     if flags.json
     else output.text(report, described, flags.all)
   )
+  if flags.html:
+    slim_files.write_atomically(flags.html, html_output.page(report, settings.previews))
   return command.EXIT_LEFT_OUT if report.findings else command.EXIT_DONE
 
 
@@ -70,6 +70,7 @@ def _check(flags, path):
 
 
 def _check_page(page, path):
+  import slim_files
   from image_classifier.doctor import html_output
 
   folder = os.path.realpath(path)
@@ -77,6 +78,7 @@ def _check_page(page, path):
     raise UserError(f'--html={page} lies in {path}, which is only read: name a file elsewhere.')
   if not os.path.isdir(os.path.dirname(page) or '.'):
     raise UserError(f'--html={page} lies in no folder that there is: make it first.')
+  slim_files.check_can_write(page, 'html')
   try:
     with open(page, encoding='utf-8', errors='replace') as file:
       is_own = file.readline().rstrip('\n') == html_output.FIRST_LINE

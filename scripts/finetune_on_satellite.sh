@@ -40,4 +40,4 @@ slim export_inference_graph --train_dir="$TRAIN_DIR" --output_file="$OUTPUT/infe
 slim freeze_graph --input_graph="$OUTPUT/inference_graph.pb" \
   --input_checkpoint="$TRAIN_DIR/best" --output_graph="$OUTPUT/frozen_graph.pb"
 slim classify_image --model_path="$OUTPUT/frozen_graph.pb" \
-  "$(find "$IMAGES/validation" -name '*.jpg' | sort | head -n 1)"
+  "$(find "$IMAGES/validation" -type f ! -name '.*' | sort | head -n 1)"

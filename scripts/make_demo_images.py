@@ -200,7 +200,10 @@ def main():
   parser.add_argument('folder', help='Where the train and validation folders are made.')
   parser.add_argument('--seed', type=int, default=0, help='Another seed draws another set.')
   arguments = parser.parse_args()
-  count = write_images(arguments.folder, arguments.seed)
+  try:
+    count = write_images(arguments.folder, arguments.seed)
+  except OSError as error:
+    parser.error(f'{error.filename} cannot be written ({error.strerror}): name another folder.')
   print(f'{count} images of {len(CLASSES)} classes in {arguments.folder}')
 
 

@@ -32,6 +32,9 @@ _data.string('dataset_split_name', 'train', 'Split whose labels are looked at.')
 _net = command.FlagGroup(FLAGS, 'Net')
 _net.string('model_name', 'inception_v3', 'Net by name.')
 _net.string('checkpoint_path', '', 'A checkpoint or a train_dir (required).')
+_net.string(
+  'preprocessing_name', None, "Preprocessing by name; left out: the training's, else the net's own."
+)
 _net.enum(
   'precision',
   'auto',
@@ -65,6 +68,7 @@ def main(flags):
     flags.model_name,
     flags.checkpoint_path,
     flags.output_dir,
+    flags.preprocessing_name,
     flags.precision,
   )
   print(
@@ -82,11 +86,14 @@ def main(flags):
 def _check(flags):
   """Raises UserError for flags that cannot work, before TensorFlow is imported."""
   from nets import net_info
+  from preprocessing import families
 
   command.check_dataset_dir(flags.dataset_dir)
   command.require(flags, 'checkpoint_path', 'Name the checkpoint with --checkpoint_path.')
   command.require(flags, 'output_dir', 'Name a folder for what is found with --output_dir.')
   net_info.net_info(flags.model_name)
+  if flags.preprocessing_name:
+    families.family_of(flags.preprocessing_name)
   if not 2 <= flags.folds <= 100:
     raise UserError(f'--folds={flags.folds} must be 2 to 100.')
   if flags.limit < 0:

@@ -89,6 +89,33 @@ def test_what_is_wrong_is_said(run, tmp_path, spoil, words):
     checkpoints.resolve(str(spoil(tmp_path / 'copy')))
 
 
+def test_other_files_beside_a_checkpoint_do_not_count(run, tmp_path):
+  shutil.copytree(run, tmp_path / 'copy')
+  for end in (':Zone.Identifier', '.part', '.tempstate123'):
+    (tmp_path / 'copy' / f'model.ckpt-12.data-00000-of-00001{end}').write_bytes(b'')
+  assert checkpoints.resolve(f'{tmp_path}/copy').endswith('-12')
+  (tmp_path / 'copy' / 'model.ckpt-12.data-00000-of-00001').unlink()
+  with pytest.raises(UserError, match='has no .*data-00000-of-00001 beside it'):
+    checkpoints.resolve(f'{tmp_path}/copy/model.ckpt-12')
+
+
+def test_a_renamed_checkpoint_beside_a_record_is_sound(run, tmp_path):
+  for end in ('index', 'data-00000-of-00001'):
+    shutil.copy(run / f'model.ckpt-5.{end}', tmp_path / f'model.ckpt.{end}')
+  (tmp_path / 'run.json').write_text('{}')
+  assert checkpoints.resolve(str(tmp_path)) == f'{tmp_path}/model.ckpt'
+
+
+@pytest.mark.parametrize(('name', 'is_fine'), [('run [1]', False), ('a\\b', False), ('r]*[', True)])
+def test_paths_that_are_patterns_to_tensorflow_are_refused(run, tmp_path, name, is_fine):
+  shutil.copytree(run, tmp_path / name)
+  if is_fine:
+    assert checkpoints.load(f'{tmp_path}/{name}').shapes() == {'a/weights': [2, 3], 'b': []}
+    return
+  with pytest.raises(UserError, match='in the path of a checkpoint for a pattern; rename'):
+    checkpoints.resolve(f'{tmp_path}/{name}')
+
+
 def test_an_empty_folder(tmp_path):
   with pytest.raises(UserError, match='no complete checkpoint in .*: nothing'):
     checkpoints.resolve(str(tmp_path))

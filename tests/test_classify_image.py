@@ -243,6 +243,26 @@ def test_an_unreadable_image_is_named(classifier, pictures, image, reason):
   assert isinstance(bad, Exception) and good.class_names == also_good.class_names
 
 
+def test_any_iterable_of_images_will_do(classifier, pictures):
+  (first, second), expected = (
+    classifier.predict(iter(pictures[:2])),
+    classifier.predict(pictures[:2]),
+  )
+  for one, other in zip((first, second), expected, strict=True):
+    np.testing.assert_array_equal(one.logits, other.logits)
+
+
+def test_hidden_files_of_a_folder_are_left_out(frozen, tmp_path, pictures, capsys):
+  shutil.copy(pictures[0], tmp_path / 'a.jpg')
+  for name in ('.ipynb_checkpoints/b.jpg', '@eaDir/c.jpg', 'Thumbs.db', '.d.jpg'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b'')
+  assert _classify(frozen, tmp_path, '--csv') == 0
+  assert {row['file'] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))} == {
+    str(tmp_path / 'a.jpg')
+  }
+
+
 def test_no_images_give_no_predictions(classifier):
   assert classifier.predict([]) == []
 
@@ -337,6 +357,25 @@ def test_label_files(frozen, classifier, tmp_path, pictures, name, content, best
   assert prediction.class_names == [best[i] for i in by_id.class_ids]
 
 
+@pytest.mark.parametrize(
+  ('names', 'words'),
+  [
+    (['sea ice', 'forest', '城市'], "says 'sea ice' where"),
+    (['forest', 'ice', '城市'], "says 'ice' where"),
+    (['Wald', 'Eis', 'Stadt'], None),
+  ],
+)
+def test_label_files_are_compared_with_the_sidecar(
+  frozen, pictures, tmp_path, capsys, caplog, names, words
+):
+  labels = tmp_path / 'label.txt'
+  labels.write_text('\n'.join(names), encoding='utf-8')
+  is_permuted = sorted(names) == sorted(_NAMES)
+  assert _classify(frozen, pictures[0], f'--label_path={labels}') == (2 if is_permuted else 0)
+  said = capsys.readouterr().err + caplog.text
+  assert words in said if words else 'says' not in said
+
+
 def test_a_label_file_of_another_length(frozen, tmp_path, pictures, capsys):
   labels = tmp_path / 'label.txt'
   labels.write_text('x\ny\n', encoding='utf-8')
@@ -392,6 +431,27 @@ def test_the_image_size_of_a_graph_that_does_not_tell(frozen, tmp_path, pictures
     pytest.raises(UserError, match=r'\(64, 64\): give --image_size'),
   ):
     loaded.predict(pictures[:1])
+
+
+def _with_input(frozen, file, height, width):
+  graph_def = tf.GraphDef.FromString(frozen.read_bytes())
+  node = next(node for node in graph_def.node if node.name == 'input')
+  for axis, size in ((1, height), (2, width)):
+    node.attr['shape'].shape.dim[axis].size = size
+  file.write_bytes(graph_def.SerializeToString())
+
+
+def test_other_sizes_than_the_graph_takes_are_refused(frozen, tmp_path, pictures, capsys):
+  labels = tmp_path / 'label.txt'
+  labels.write_text('\n'.join(_NAMES), encoding='utf-8')
+  argv = (pictures[0], f'--label_path={labels}')
+  _with_input(frozen, tmp_path / 'flat.pb', 32, 48)
+  assert _classify(tmp_path / 'flat.pb', *argv) == 2
+  assert 'takes pictures of 32 x 48 pixels, and only square' in capsys.readouterr().err
+  _with_input(frozen, tmp_path / 'fixed.pb', 32, 32)
+  assert _classify(tmp_path / 'fixed.pb', *argv, '--image_size=64') == 2
+  assert '--image_size=64: ' in capsys.readouterr().err
+  assert _classify(tmp_path / 'fixed.pb', *argv, '--image_size=32') == 0
 
 
 def _write_graph(file, *names):

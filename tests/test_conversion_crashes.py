@@ -122,6 +122,21 @@ def test_a_file_that_breaks_its_decoder_costs_only_itself(tmp_path, reader):
       assert picture.encoded == pathlib.Path(image.path).read_bytes()
 
 
+def test_a_worker_that_was_killed_while_idle_charges_no_file(tmp_path):
+  files = []
+  for number in range(10):
+    path = tmp_path / f'{number}.png'
+    odd_images.photo(number).save(path)
+    files.append(_image(path))
+  with _workers(1) as workers:
+    list(workers.in_order(files[:8]))
+    os.kill(_processes(workers)[0], signal.SIGKILL)
+    found = [picture for _, picture in workers.in_order(files[8:])]
+  assert [picture.encoded for picture in found] == [
+    pathlib.Path(image.path).read_bytes() for image in files[8:]
+  ]
+
+
 def test_workers_start_in_any_program_and_import_no_tensorflow(tmp_path):
   path = tmp_path / 'picture.png'
   odd_images.photo().save(path)

@@ -465,6 +465,31 @@ def test_recursive_takes_nested_folders(split):
   assert 'train/wood/more/deep/1.jpg' in _names(split)['train']
 
 
+def test_recursive_follows_links_but_not_in_circles(split, tmp_path):
+  _fill(tmp_path / 'elsewhere', 2)
+  (split / 'train' / 'wood' / 'linked').symlink_to(tmp_path / 'elsewhere')
+  (split / 'train' / 'wood' / 'circle').symlink_to(split / 'train' / 'wood')
+  assert _convert(split, '--recursive') == command.EXIT_DONE
+  assert _counts(split)['train'] == {'rock': 5, 'wood': 7}
+  assert _listed(split)['ignored'] == {'link to a folder of the class': 1}
+
+
+@pytest.mark.parametrize('folder', ['dog', '.'])
+def test_a_folder_that_cannot_be_read_is_no_empty_one(folder, flat, monkeypatch, capfd):
+  closed, is_closed = os.path.normpath(flat / folder), []
+
+  def refuse(event, arguments):
+    if is_closed and event in ('os.scandir', 'os.listdir') and str(arguments[0]) == closed:
+      raise PermissionError(13, 'Permission denied', closed)
+
+  sys.addaudithook(refuse)
+  is_closed.append(True)
+  code = _convert(flat)
+  is_closed.clear()
+  assert code == command.EXIT_USAGE
+  assert f'{closed} cannot be read (Permission denied)' in capfd.readouterr().err
+
+
 def test_chinese_names_and_spaces(tmp_path):
   root = tmp_path / '我的 图片'
   _fill(root / '冰川 a:b', 3)
@@ -489,6 +514,33 @@ def test_train_without_validation_is_split(split):
   counts = _counts(split)
   assert counts['train']['wood'] + counts['validation']['wood'] == 5
   assert counts['validation']['wood'] and counts['validation']['rock']
+
+
+def test_a_folder_of_another_name_for_validation_is_said(split, capfd):
+  (split / 'validation').rename(split / 'val')
+  assert _convert(split) == command.EXIT_DONE
+  assert 'Not used: val beside train/' in capfd.readouterr().out
+
+
+def test_why_there_is_no_validation_split(split, flat, tmp_path, capfd):
+  shutil.rmtree(split / 'validation')
+  shutil.copytree(split / 'train', split / 'validation')
+  assert _convert(split) == command.EXIT_DONE
+  assert 'validation/ holds no picture that can be read and is not' in capfd.readouterr().out
+  for name in ('a', 'b'):
+    _fill(tmp_path / 'single' / name, 1)
+  assert _convert(tmp_path / 'single') == command.EXIT_DONE
+  assert 'No class has two different pictures' in capfd.readouterr().out
+
+
+def test_a_terminal_that_lacks_letters_gets_them_in_code(flat):
+  (flat / 'owl').rename(flat / '犬')
+  (flat / 'cat' / 'empty.jpg').write_bytes(b'')
+  argv = [sys.executable, str(_REPO / 'data_convert.py'), '-t', str(flat)]
+  environment = {**os.environ, 'PYTHONIOENCODING': 'latin-1'}
+  done = subprocess.run(argv, capture_output=True, env=environment, check=False)
+  assert done.returncode == command.EXIT_DONE, done.stderr
+  assert b'\\u72ac' in done.stdout
 
 
 @pytest.mark.parametrize('text', ['owl\ncat\n', '\ufeffowl\r\ncat\r\n\r\n\n', 'owl\ncat'])
@@ -540,6 +592,17 @@ def test_old_shards_without_dataset_json_are_not_mixed_with_new_ones(flat, capfd
   assert _convert(flat, '--overwrite') == command.EXIT_DONE
   assert not (flat / 'satellite_train_00004-of-00005.tfrecord').exists()
   assert (flat / 'other_train_00000-of-00001.tfrecord').read_bytes() == b'of somebody else'
+
+
+def test_overwrite_leaves_files_alone_that_no_data_set_lists(flat):
+  stranger = flat / 'satellite_test_00000-of-00001.tfrecord'
+  stranger.write_bytes(b'of the user')
+  for train_shards in (3, 2, 1):
+    assert _convert(flat, '--overwrite', f'--train_shards={train_shards}') == command.EXIT_DONE
+    assert stranger.read_bytes() == b'of the user'
+    assert len(list(flat.glob('satellite_train_*'))) == train_shards
+    if train_shards == 2:
+      (flat / 'dataset.json').unlink()
 
 
 def test_a_failed_overwrite_keeps_the_old_data_set(flat, monkeypatch, capfd):
@@ -612,11 +675,13 @@ def _wrong_folders():
     (shutil.rmtree, [], ['is not a folder', '-t']),
     (lambda folder: None, ['--output_dir=/dev/null'], ['/dev/null cannot be written to']),
     (lambda folder: None, ['--dataset_name=a/b'], ['--dataset_name', 'a/b']),
+    (lambda folder: None, [f'--dataset_name={"犬" * 70}'], ['--dataset_name', 'shorten it']),
     (lambda folder: None, ['--num_threads=0'], ['num_threads']),
     (lambda folder: None, ['--train_shards=0'], ['train_shards']),
     (lambda folder: None, ['--validation_shards=-1'], ['validation_shards']),
     (lambda folder: None, ['--validation_fraction=1.5'], ['validation_fraction']),
     (lambda folder: None, ['--max_pixels=0'], ['max_pixels']),
+    (lambda folder: None, ['--max_pixels=1000000000000000000'], ['max_pixels']),
   ]
 
 
@@ -634,6 +699,17 @@ def test_output_in_a_class_folder_is_refused(flat, capfd):
     assert _convert(flat, '--output_dir', output) == command.EXIT_USAGE
     assert 'lies in the class folder' in capfd.readouterr().err
   assert sorted(os.listdir(flat / 'cat')) == [f'{index}.jpg' for index in range(5)]
+
+
+@pytest.mark.parametrize('root', ['', 'train'])
+def test_output_among_the_class_folders_is_refused(root, tmp_path, capfd):
+  for name in ('a', 'b'):
+    _fill(tmp_path / root / name, 2)
+  for output in ('data', 'data/deep'):
+    assert _convert(tmp_path, '--output_dir', tmp_path / root / output) == command.EXIT_USAGE
+    assert 'lies among the class folders' in capfd.readouterr().err
+  for output in ('.data', '.'):
+    assert _convert(tmp_path, '--output_dir', tmp_path / root / output) == command.EXIT_DONE
 
 
 def test_a_second_conversion_at_once_is_refused(flat, capfd):

@@ -20,6 +20,8 @@ from PIL import Image
 
 from datasets import decoders
 from image_classifier import command, run_record
+from image_classifier.doctor import examination, findings
+from image_classifier.doctor import folder as folder_module
 from scripts import doctor
 
 REPO = pathlib.Path(__file__).parent.parent
@@ -158,6 +160,29 @@ def test_every_kind_of_bad_picture_is_found_with_a_fix(tmp_path, capsys):
   for group in report['findings']:
     assert f'{group["title"]}. Fix: {group["fix"]}.' in text
   assert _tree(folder) == before
+
+
+def test_what_is_no_fault_of_a_picture_is_not_found(tmp_path, capsys):
+  two = _encoded(_scene(7, (64, 64)), 'MPO', save_all=True, append_images=[_scene(8, (64, 64))])
+  files = {'cat/phone.jpg': two, 'cat/photo.2019.05.03': _scene(9, (64, 64))}
+  report = _json(capsys, _write(_good(tmp_path), files), code=0)
+  assert report['findings'] == []
+
+
+def test_a_class_folder_that_cannot_be_read_is_found(tmp_path, capsys, monkeypatch):
+  listed = os.listdir
+
+  def refuse(path):
+    if str(path).endswith('pic'):
+      raise PermissionError(13, 'Permission denied', path)
+    return listed(path)
+
+  folder = _good(tmp_path / 'pic')
+  monkeypatch.setattr(folder_module.image_folder.os, 'listdir', refuse)
+  report = findings.Report(str(folder), [])
+  folder_module.examine(report, str(folder), examination.Settings(False, 32, 10**6, 1))
+  assert [finding.check for finding in report.findings] == ['layout']
+  assert 'pic cannot be read (Permission denied)' in report.findings[0].why
 
 
 def test_small_pictures_are_fine_where_most_are_small(tmp_path, capsys):
@@ -326,6 +351,7 @@ def test_a_page_never_lands_in_the_source_or_on_another_file(tmp_path, capsys):
   assert _run(folder, f'--html={folder}/page.html') == 2
   assert _run(folder, f'--html={own}') == 2
   assert own.read_text() == 'my page'
+  assert _run(folder, f'--html={own}/page.html') == 2
   assert _run(folder, f'--html={tmp_path}/page.html') == 0
   assert _run(folder, f'--html={tmp_path}/page.html') == 0
 
@@ -452,6 +478,11 @@ def _gif(features):
   features['image/encoded'].bytes_list.value[0] = _encoded(_scene(1, (40, 40)), 'GIF')
 
 
+def _png_without_its_end(features):
+  png = _encoded(_scene(1, (40, 40)), 'PNG')
+  features['image/encoded'].bytes_list.value[0] = png[: png.rindex(b'IEND') - 4]
+
+
 def _set_text(features):
   features['image/class/text'].bytes_list.value[0] = b'lake'
 
@@ -465,6 +496,7 @@ def _set_text(features):
     (_drop_picture, 'record_keys'),
     (_cut_picture, 'record_picture'),
     (_gif, 'record_picture'),
+    (_png_without_its_end, 'record_picture'),
   ],
 )
 def test_every_kind_of_bad_record_is_found(change, check, dataset, capsys):
@@ -474,6 +506,18 @@ def test_every_kind_of_bad_record_is_found(change, check, dataset, capsys):
   found = _found(_json(capsys, dataset, f'--html={page}'))
   assert f'{shard.name} record 0' in page.read_text(encoding='utf-8')
   assert [files[0].partition(' (')[0] for files in found[check]] == [f'{shard.name} record 0']
+
+
+def test_an_empty_shard_is_found_without_dataset_json_too(dataset, capsys):
+  (dataset / 'dataset.json').unlink()
+  _shard(dataset).write_bytes(b'')
+  assert _found(_json(capsys, dataset))['shard'] == [[_shard(dataset).name]]
+
+
+def test_folders_of_runs_beside_records_are_no_classes(dataset, capsys):
+  for run in ('run1', 'run2'):
+    _write(dataset / run / 'eval', {'confusion_matrix.png': _encoded(_scene(1), 'PNG')})
+  assert _json(capsys, dataset, code=0)['kinds'] == ['data set']
 
 
 def test_label_file_and_duplicates_of_a_data_set(dataset, capsys):

@@ -275,6 +275,13 @@ def test_a_folder_in_the_way_is_said(server, path):
     fetch(server, path)
 
 
+def test_a_folder_that_cannot_be_made_is_said(server, tmp_path):
+  (tmp_path / 'file').write_bytes(b'')
+  with pytest.raises(UserError, match=r'cannot be written to \(.*\): choose another folder'):
+    fetch(server, tmp_path / 'file' / 'a.tar.gz')
+  assert not server.requests
+
+
 def test_two_at_once_do_not_mix(server, path):
   path.parent.mkdir()
   with open(f'{path}.part', 'wb') as other:

@@ -86,6 +86,28 @@ def test_the_run_knows_better_than_a_graph_exported_without_it(tmp_path):
   assert facts['class_names'] == names and facts['preprocessing']['name'] == 'lenet'
 
 
+def _moved_graph(folder, name):
+  """Exports the graph of folder/run and moves it away from its sidecar; returns the flag."""
+  argv = (f'--train_dir={folder / "run"}', f'--output_file={folder / "made.pb"}')
+  assert run(export_inference_graph, *argv) == 0
+  (folder / 'made.pb').rename(folder / name)
+  return f'--input_graph={folder / name}'
+
+
+@pytest.mark.parametrize('has_run', [True, False])
+def test_a_graph_without_sidecar_is_of_the_net_that_the_weights_are_of(tmp_path, has_run):
+  write_checkpoint(tmp_path / 'run', 'mobilenet_v1_025', size=32)
+  write_run(tmp_path / 'run', 'mobilenet_v1_025', preprocessing_name='cifarnet')
+  graph = _moved_graph(tmp_path, 'alone.pb')
+  if not has_run:
+    (tmp_path / 'run' / 'run.json').unlink()
+  assert _freeze(tmp_path, tmp_path / 'frozen.pb', graph) == 0
+  facts = _facts(tmp_path / 'frozen.pb')
+  assert (facts['model_name'], facts['num_classes']) == ('mobilenet_v1_025', 3)
+  assert facts['class_names'] == (['a', 'b', 'c'] if has_run else None)
+  assert facts['preprocessing_name'] == ('cifarnet' if has_run else 'mobilenet_v1_025')
+
+
 def test_another_size_than_the_run_was_trained_on_is_said(tmp_path, caplog):
   write_checkpoint(tmp_path / 'run', 'mobilenet_v1_025', size=48)
   write_run(tmp_path / 'run', 'mobilenet_v1_025', image_size=48)
@@ -376,6 +398,53 @@ def test_variables_can_stay_variables(foreign, caplog, flag):
   kinds = {node.name: node.op for node in foreign.graph_def().node}
   assert kinds['w'] == 'Const' and kinds['b'] == 'VariableV2'
   assert 'was not tried out' in caplog.text
+
+
+@pytest.mark.parametrize('flag', ['--variable_names_whitelist=w,v', '--variable_names_denylist=v'])
+def test_a_variable_that_is_not_there_is_said(foreign, caplog, flag):
+  assert foreign.freeze(f'--input_graph={foreign.folder}/foreign.pb', flag) == 0
+  assert "has no variable 'v', which a list of variables names" in caplog.text
+
+
+def test_a_graph_that_is_fed_with_texts_is_frozen_without_a_trial(tmp_path, caplog):
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    encoded = tf.placeholder(tf.string, [], name='encoded')
+    weights = tf.Variable([2.0], name='w')
+    pixels = tf.cast(tf.io.decode_jpeg(encoded, 3), tf.float32)
+    tf.multiply(tf.reduce_mean(pixels), weights, name='y')
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, f'{tmp_path}/model.ckpt', 3)
+    (tmp_path / 'graph.pb').write_bytes(graph.as_graph_def().SerializeToString())
+  argv = (f'--input_graph={tmp_path}/graph.pb', '--output_node_names=y', '--trust_graph')
+  paths = (f'--input_checkpoint={tmp_path}/model.ckpt-3', f'--output_graph={tmp_path}/frozen.pb')
+  assert run(freeze_graph, *argv, *paths) == 0
+  assert 'was not tried out' in caplog.text
+
+
+def test_why_a_frozen_graph_does_not_run_is_said(tmp_path, capsys):
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    numbers = tf.placeholder(tf.int32, [1], name='numbers')
+    weights = tf.Variable([2.0], name='w')
+    tf.gather(weights, numbers + 7, name='y')
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, f'{tmp_path}/model.ckpt', 3)
+    (tmp_path / 'graph.pb').write_bytes(graph.as_graph_def().SerializeToString())
+  argv = (f'--input_graph={tmp_path}/graph.pb', '--output_node_names=y')
+  paths = (f'--input_checkpoint={tmp_path}/model.ckpt-3', f'--output_graph={tmp_path}/frozen.pb')
+  assert run(freeze_graph, *argv, *paths) == 2
+  assert 'does not run once frozen: indices[0] = 7 is not in [0, 1)' in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_work(made, tmp_path, capsys):
+  (tmp_path / 'file').write_bytes(b'')
+  for output, why in (
+    (tmp_path, 'is a folder: name a file'),
+    (tmp_path / 'file' / 'g.pb', 'no folder'),
+  ):
+    assert _freeze(made, output, '--input_graph=nowhere') == 2
+    assert f'--output_graph={output} ' in (printed := capsys.readouterr().err) and why in printed
+    assert run(export_inference_graph, f'--output_file={output}') == 2
+    assert f'--output_file={output} ' in (printed := capsys.readouterr().err) and why in printed
 
 
 def test_an_unknown_graph_needs_the_name_of_its_output(foreign, capsys):

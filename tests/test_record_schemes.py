@@ -109,6 +109,13 @@ def test_a_missing_shard_and_two_conversions_in_one_folder_are_named(tmp_path, s
     dataset_factory.get_dataset(None, 'train', str(tmp_path))
 
 
+def test_more_shards_than_their_names_say_are_refused(tmp_path):
+  for file in ('00000-of-00002', '00001-of-00002', '00002-of-00002'):
+    _write(tmp_path / f'pets_train_{file}.tfrecord')
+  with pytest.raises(UserError, match='holds 3 shards where their names say 2 .*one conversion'):
+    dataset_factory.get_dataset(None, 'train', str(tmp_path))
+
+
 def test_unnamed_shards_beside_named_ones_are_another_data_set(tmp_path):
   _write(tmp_path / 'train-00000-of-00001', base=1)
   _write(tmp_path / 'pets_train.tfrecord')

@@ -97,7 +97,7 @@ def examine(path, settings):
   Raises:
     UserError: the path is no folder, or cannot be read.
   """
-  report = Report(path, kinds_of(path))
+  report = Report(path, kinds_of(path, settings.recursive))
   if IMAGES in report.kinds:
     folder.examine(report, path, settings)
   if RECORDS in report.kinds:
@@ -111,7 +111,7 @@ def examine(path, settings):
   return report
 
 
-def kinds_of(path):
+def kinds_of(path, recursive=False):
   """Returns what a folder is, by what it holds: a list of IMAGES, RECORDS and RUN.
 
   A folder is for pictures when it is nothing else; a data set may lie among its own pictures.
@@ -130,4 +130,4 @@ def kinds_of(path):
   )
   if not is_data_set:
     return [IMAGES]
-  return [IMAGES, RECORDS] if folder.is_image_folder(path) else [RECORDS]
+  return [IMAGES, RECORDS] if folder.is_image_folder(path, recursive) else [RECORDS]

@@ -45,7 +45,9 @@ _NOT_READ = 'move them into class folders if they belong to the data, else leave
 # In the order of the report.
 CHECKS = {
   # An image folder as a whole.
-  'layout': Check(ERROR, 'The folder is not laid out as classes', 'one folder of pictures a class'),
+  'layout': Check(
+    ERROR, 'The folder is not laid out as classes', 'one folder of pictures a class, all readable'
+  ),
   'class_name': Check(ERROR, 'Names of classes', 'rename or merge the folders'),
   'label_file': Check(ERROR, 'label file against the classes', 'correct the label file'),
   'new_class': Check(

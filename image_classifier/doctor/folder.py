@@ -17,11 +17,16 @@ _FEW = 2
 _HARMLESS = ('hidden or system file', 'hidden or system folder')
 
 
-def is_image_folder(path):
-  """Whether two folders in PATH, or in PATH/train, hold files that are called pictures."""
+def is_image_folder(path, recursive):
+  """Whether two folders in PATH, or in PATH/train, hold files that are called pictures.
+
+  Args:
+    path: the folder.
+    recursive: whether pictures in folders inside a class folder count.
+  """
   try:
-    found = image_folder.list_folder(path, recursive=True)
-  except (UserError, OSError):
+    found = image_folder.list_folder(path, recursive)
+  except UserError:
     return os.path.isdir(os.path.join(path, 'validation'))
   extensions = picture_facts.extensions()
   images = (image for split in found.splits.values() for image in split)

@@ -32,6 +32,7 @@ _CHECK_OF_NOTE = {
   'stray bytes in the JPEG': 'odd_coding',
   'unusual JPEG coding': 'odd_coding',
   'PNG without its end': 'odd_coding',
+  'PNG with other pixels than it needs': 'odd_coding',
   'reduced to 1/2': 'reduced',
   'reduced to 1/4': 'reduced',
 }
@@ -152,10 +153,11 @@ def findings(picture, min_side):
   Image.init()
   named = Image.registered_extensions().get(extension)
   kind = _SAME_FORMAT.get(facts.kind, facts.kind)
-  if extension and kind != _SAME_FORMAT.get(named, named):
+  if named and kind != _SAME_FORMAT.get(named, named):
     yield Finding('wrong_type', f'{kind} by its content', (place,))
   for note in facts.notes:
-    if note in _CHECK_OF_NOTE:
+    # The further pictures in a camera's JPEG are small copies of the first, or other views of it.
+    if note in _CHECK_OF_NOTE and (note, facts.kind) != ('first frame', 'MPO'):
       yield Finding(_CHECK_OF_NOTE[note], note, (place,))
   yield from looks(picture, min_side)
 

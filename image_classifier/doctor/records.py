@@ -12,7 +12,7 @@ from slim_errors import UserError
 
 # What TensorFlow decodes and training takes.
 _FORMATS = ('JPEG', 'PNG')
-_UNREADABLE_CODING = 'unusual JPEG coding'
+_UNREADABLE_CODINGS = {'unusual JPEG coding', 'PNG without its end'}
 _ROTATED = 'EXIF rotation'
 
 
@@ -156,6 +156,9 @@ def _records(report, path, file, split, classes):
   shard_path = os.path.join(path, file)
   if not os.path.isfile(shard_path):
     return  # which _check_listed has said
+  if not classes.listed and not os.path.getsize(shard_path):
+    report.add('shard', 'is empty', Place(file))
+    return
   try:
     for index, (start, data) in enumerate(records.checked_records(shard_path)):
       classes.in_shards[file] += 1
@@ -217,7 +220,7 @@ def _check_picture(report, picture, size, settings):
   if facts.problem:
     report.add('record_picture', facts.problem, place)
     return
-  if facts.kind not in _FORMATS or _UNREADABLE_CODING in facts.notes:
+  if facts.kind not in _FORMATS or _UNREADABLE_CODINGS & set(facts.notes):
     report.add('record_picture', f'{facts.kind} {", ".join(facts.notes)}', place)
     return
   if _ROTATED in facts.notes:

@@ -71,15 +71,19 @@ def extract(archive, folder, *, max_files=MAX_FILES, max_bytes=MAX_BYTES):
     RunError: when the archive is damaged, or the disk is full.
   """
   archive, folder = os.fspath(archive), os.fspath(folder)
-  if not archive.endswith(ENDINGS):
-    raise UserError(f'{archive} is no archive that can be read: {", ".join(ENDINGS)} are.')
   if not os.path.isfile(archive):
     raise UserError(f'There is no archive {archive}.')
-  if os.path.lexists(folder) and not (os.path.isdir(folder) and not os.listdir(folder)):
-    raise UserError(f'{folder} is already there: move it away, or choose another folder.')
+  if not archive.endswith(ENDINGS):
+    raise UserError(f'{archive} is no archive that can be read: {", ".join(ENDINGS)} are.')
+  check_free(folder)
   parent = os.path.dirname(os.path.abspath(folder))
-  os.makedirs(parent, exist_ok=True)
-  temporary = tempfile.mkdtemp(dir=parent, prefix=f'.{os.path.basename(folder)}.')
+  try:
+    os.makedirs(parent, exist_ok=True)
+    temporary = tempfile.mkdtemp(dir=parent, prefix=f'.{os.path.basename(folder)}.')
+  except OSError as error:
+    raise UserError(
+      f'{parent} cannot be written to ({error.strerror}): choose another folder.'
+    ) from None
   try:
     unpacked = os.path.join(temporary, 'unpacked')  # made with the permissions of the user's mask
     os.mkdir(unpacked)
@@ -88,6 +92,12 @@ def extract(archive, folder, *, max_files=MAX_FILES, max_bytes=MAX_BYTES):
   finally:
     shutil.rmtree(temporary)
   return folder
+
+
+def check_free(folder):
+  """Raises UserError when something is where a folder is to be made; an empty one may be."""
+  if os.path.lexists(folder) and not (os.path.isdir(folder) and not os.listdir(folder)):
+    raise UserError(f'{folder} is already there: move it away, or choose another folder.')
 
 
 def _extract_to(archive, folder, max_files, max_bytes):

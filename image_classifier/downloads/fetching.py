@@ -60,7 +60,6 @@ def fetch(
     raise UserError(f'{path} is a folder: name the file that {url} is to be saved as.')
   digest = None
   if not os.path.exists(path):
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with _locked(path) as file:
       if not os.path.exists(path):  # else another process has just fetched it
         download = _Download(url, path, file, size, max_bytes, timeout)
@@ -300,9 +299,16 @@ def _by_hand(download, reason):
 
 @contextlib.contextmanager
 def _locked(path):
-  """Opens `<path>.part` for this process alone; an empty one does not stay."""
+  """Opens `<path>.part` for this process alone, in a new folder maybe; an empty one goes."""
   part = f'{path}.part'
-  with open(part, 'a+b', buffering=0) as file:
+  try:
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    opened = open(part, 'a+b', buffering=0)  # noqa: SIM115 (closed below)
+  except OSError as error:
+    raise UserError(
+      f'{part} cannot be written to ({error.strerror}): choose another folder.'
+    ) from None
+  with opened as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

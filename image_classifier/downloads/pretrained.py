@@ -41,6 +41,7 @@ def fetch_checkpoint(model_name, output_dir):
   found = find_checkpoints(folder)
   if found:
     return found
+  archives.check_free(folder)
   archive = os.path.join(output_dir, posixpath.basename(urllib.parse.urlsplit(url).path))
   archives.extract(fetching.fetch(url, archive), folder)
   found = find_checkpoints(folder)

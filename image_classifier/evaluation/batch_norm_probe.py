@@ -51,7 +51,7 @@ def _with_own_statistics(checkpoint, model_name, num_classes, images, use_moving
   with tf.Graph().as_default(), tf.Session() as session:
     inputs_of_net = clips.as_input(tf.constant(images), model_name)
     nets_factory.get_network_fn(model_name, num_classes)(inputs_of_net)
-    restored = restoring.variables_to_restore(checkpoint.prefix, model_name, use_moving_averages)
+    restored = restoring.variables_to_restore(checkpoint, model_name, use_moving_averages)
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
       network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=True)
       logits, _ = network_fn(inputs_of_net)

@@ -13,7 +13,7 @@ from slim_errors import UserError
 # From so many images that only one model gets right, the chi-square distribution is near enough.
 _LEAST_FOR_CHI_SQUARE = 25
 _SIGNIFICANT = 0.05
-_COLUMNS = ('file', 'truth', 'prediction_1', 'probability_1')
+_COLUMNS = ('file', 'truth', 'prediction_1', 'probability_1', 'correct')
 _OF_EACH = ('prediction_a', 'probability_a', 'prediction_b', 'probability_b')
 _DIFFERING_COLUMNS = ('file', 'truth', 'right', *_OF_EACH)
 _MAX_CSV_BYTES = 1024**3
@@ -27,9 +27,10 @@ class Answers(typing.NamedTuple):
   truths: list  # class names
   predictions: list  # class names
   probabilities: list  # of the predictions, as texts
+  correct: list  # '1' or '0': two classes may bear one name
 
   def is_right(self, i):
-    return self.truths[i] == self.predictions[i]
+    return self.correct[i] == '1'
 
 
 def read(path):
@@ -59,7 +60,9 @@ def from_rows(name, rows):
   """Returns Answers, as `read` would, from rows of reports.prediction_rows, header first."""
   header, *rows = rows
   places = [header.index(column) for column in _COLUMNS]
-  return Answers(name, *([slim_text.shown_lines(row[place]) for row in rows] for place in places))
+  return Answers(
+    name, *([slim_text.shown_lines(str(row[place])) for row in rows] for place in places)
+  )
 
 
 def aligned(one, other):

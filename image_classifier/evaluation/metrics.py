@@ -53,7 +53,7 @@ def compute(labels, logits, class_names, top_k=(1, 5)):
     'correct': correct,
     'accuracy': correct / number,
     'accuracy_interval': interval(correct, number),
-    'loss': float(-log_softmax(logits)[np.arange(number), labels].mean()),
+    'loss': float(abs(log_softmax(logits)[np.arange(number), labels].mean())),
     'recall_at_k': {k: hits / number for k, hits in hits_at_k.items()},
     'recall_at_k_interval': {k: interval(hits, number) for k, hits in hits_at_k.items()},
     'per_class': per_class,

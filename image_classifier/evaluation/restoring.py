@@ -14,7 +14,7 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
   checkpoint lacks is left out: it answers nothing.
 
   Args:
-    checkpoint: its prefix.
+    checkpoint: its prefix, or the checkpoints.Checkpoint that was loaded.
     model_name: the net in the graph.
     use_moving_averages: take the moving averages of the variables, True or False; None takes those
       that the checkpoint holds.
@@ -23,7 +23,10 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
     UserError: the checkpoint is of another net, another number of classes or another image size,
       or lacks the moving averages that were asked for.
   """
-  saved = checkpoints.variables(checkpoint)
+  if isinstance(checkpoint, checkpoints.Checkpoint):
+    saved, checkpoint = checkpoint.shapes(), checkpoint.prefix
+  else:
+    saved = checkpoints.variables(checkpoint)
   step = tf.train.get_global_step()
   variables = [v for v in tf.global_variables() if v is not step]
   averaged = {v.op.name for v in variables if v.op.name + checkpoints.AVERAGE_SUFFIX in saved}

@@ -54,7 +54,7 @@ def evaluate(
   predictions = predicting.predict(checkpoint_path, dataset, model_name, **settings)
   names = label_files.class_names(dataset, predictions.facts['labels_offset'])
   labels, logits = predictions.labels, predictions.logits
-  calibrated, temperature = _calibration(predictions, fit_temperature, is_trained_on, about or {})
+  calibrated, temperature = _calibration(predictions, fit_temperature, is_trained_on)
   # In float64 no two scores become one, so that no ranking changes.
   cooled = predictions
   if temperature != 1:
@@ -84,36 +84,56 @@ def evaluate(
   if eval_dir:
     reports.write(eval_dir, figures, cooled, names, min(max(top_k), len(names)))
     _write_events(eval_dir, figures)
+  if fit_temperature and temperature != 1:
+    _write_temperature(figures, about or {})
   tf.logging.info('Finished evaluation at %s', split_pass.now())
   return figures
 
 
-def _calibration(predictions, fit_temperature, is_trained_on, about):
+def _calibration(predictions, fit_temperature, is_trained_on):
   """Returns the figures of `calibration.compute`, and the temperature of all probabilities.
 
-  Fits the temperature, and writes it beside the checkpoint, when that was asked for.
+  It is the one that fits these images when that was asked for, and 1 with a warning if none does.
   """
-  prefix, averages = predictions.facts['checkpoint'], predictions.facts['moving_averages']
-  stored = None if fit_temperature else temperatures.read(prefix, averages)
+  facts = predictions.facts
+  stored = None
+  if not fit_temperature:
+    stored = temperatures.read(facts['checkpoint'], facts['moving_averages'])
   figures = calibration.compute(predictions.labels, predictions.logits, stored, is_trained_on)
   if not fit_temperature:
     return figures, stored or 1.0
-  before, fitted = figures['as_it_is'], figures['fitted']
-  temperatures.write(
-    prefix,
-    fitted['temperature'],
-    averages,
-    num_examples=len(predictions.labels),
-    expected_calibration_error=fitted['expected_calibration_error'],
-    expected_calibration_error_before=before['expected_calibration_error'],
-    **about,
+  fitted = figures['fitted']['temperature']
+  if calibration.LOWEST_TEMPERATURE < fitted < calibration.HIGHEST_TEMPERATURE:
+    return figures, fitted
+  is_right = fitted <= calibration.LOWEST_TEMPERATURE
+  why = 'all answers are right' if is_right else 'the scores say nothing about the classes'
+  facts['warnings'].append(
+    f'No temperature fits these images, because {why}: none was written; fit it to more images.'
   )
+  return figures, 1.0
+
+
+def _write_temperature(figures, about):
+  """Writes the fitted temperature beside the checkpoint."""
+  prefix, calibrated = figures['checkpoint'], figures['calibration']
+  path = temperatures.path(prefix)
+  try:
+    temperatures.write(
+      prefix,
+      figures['temperature'],
+      figures['moving_averages'],
+      num_examples=figures['num_examples'],
+      expected_calibration_error=calibrated['fitted']['expected_calibration_error'],
+      expected_calibration_error_before=calibrated['as_it_is']['expected_calibration_error'],
+      **about,
+    )
+  except OSError as error:
+    raise UserError(f'{path} cannot be written ({error.strerror}): copy the checkpoint.') from None
   tf.logging.info(
     'Wrote the temperature %.4f to %s: freeze_graph.py takes it into the sidecar.',
-    fitted['temperature'],
-    temperatures.path(prefix),
+    figures['temperature'],
+    path,
   )
-  return figures, fitted['temperature']
 
 
 def _make_folder(eval_dir):

@@ -47,7 +47,7 @@ def load(checkpoint, model_name, num_classes, image_size, channels, use_moving_a
     images = tf.placeholder(tf.float32, [None, image_size, image_size, channels])
     network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=False)
     logits, _ = network_fn(clips.as_input(images, model_name))
-    restored = restoring.variables_to_restore(checkpoint.prefix, model_name, use_moving_averages)
+    restored = restoring.variables_to_restore(checkpoint, model_name, use_moving_averages)
     graph_def = tf.graph_util.extract_sub_graph(graph.as_graph_def(), [logits.op.name])
   values = {variable.op.name: checkpoint.values[name] for name, variable in restored.items()}
   graph_def = folding.folded(folding.with_constants(graph_def, values))

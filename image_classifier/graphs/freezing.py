@@ -1,6 +1,7 @@
 """Freezing: a graph and the weights of a checkpoint become one file."""
 
 import dataclasses
+import difflib
 import os
 
 import numpy as np
@@ -10,7 +11,7 @@ from image_classifier import checkpoints, recognition, run_record, temperatures
 from image_classifier.graphs import graph_defs, safety, saved_models, sidecar
 from preprocessing import preprocessing_factory
 from slim_compat import tf
-from slim_errors import UserError
+from slim_errors import UserError, reason_of
 
 # What the run knows better than the graph's sidecar, which may be made without it.
 _OF_THE_RUN = (
@@ -105,16 +106,19 @@ def freeze(source, output_graph, output_nodes=(), options=None):
   saver_def = _saver_of(source)
   restored_by = [saver_def.restore_op_name] if saver_def else []
   _check_runs(graph_def, source, (*output_nodes, *options.initializer_nodes, *restored_by))
-  facts = sidecar.read(source.path) or sidecar.recognized(graph_def, source.path)
+  prefix = None
+  if not source.input_saved_model_dir:
+    prefix = checkpoints.resolve(source.input_checkpoint)
+  facts = sidecar.read(source.path)
+  facts = facts or sidecar.recognized(graph_def, source.path, _nets_of(prefix))
   output_nodes = _output_nodes(graph_def, output_nodes, facts, source.path)
   _check_runs(graph_def, source, output_nodes)
   if options.clear_devices:
     for node in graph_def.node:
       node.device = ''
   variables = _variables_to_freeze(graph_def, output_nodes, options, source.path)
-  prefix, keys = None, {}
-  if not source.input_saved_model_dir:
-    prefix = checkpoints.resolve(source.input_checkpoint)
+  keys = {}
+  if prefix:
     keys = _checkpoint_keys(variables, prefix, source, options, facts.get('model_name'))
   frozen = _with_constants(graph_def, source, saver_def, prefix, keys, output_nodes, options)
   _check_weights(frozen, keys, prefix)
@@ -123,6 +127,15 @@ def freeze(source, output_graph, output_nodes=(), options=None):
   slim_files.write_atomically(output_graph, frozen.SerializeToString(deterministic=True))
   sidecar.write(output_graph, facts)
   return Frozen(frozen, facts, was_run)
+
+
+def _nets_of(prefix):
+  """Returns the nets that a checkpoint may be of: its run's, else those its variables tell."""
+  if not prefix:
+    return []
+  record = run_record.read(os.path.dirname(prefix) or '.') or {}
+  net = record.get('model_name')
+  return [net] if net else recognition.nets_of(checkpoints.variables(prefix))
 
 
 def _graph_of(source):
@@ -184,6 +197,15 @@ def _variables_to_freeze(graph_def, output_nodes, options, path):
   variables = graph_defs.variable_nodes(tf.graph_util.extract_sub_graph(graph_def, output_nodes))
   if not variables:
     raise UserError(f'{path} holds no variables: it is frozen already.')
+  names = {node.name for node in graph_defs.variable_nodes(graph_def)}
+  for name in sorted({*options.skip_variables, *options.only_variables} - names):
+    nearest = difflib.get_close_matches(name, names, n=1)
+    tf.logging.warning(
+      '%s has no variable %r, which a list of variables names%s.',
+      path,
+      name,
+      f': the nearest is {nearest[0]}' if nearest else '',
+    )
   return [
     node
     for node in variables
@@ -263,8 +285,7 @@ def _with_constants(graph_def, source, saver_def, prefix, keys, output_nodes, op
         variable_names_blacklist=options.skip_variables or None,
       )
     except tf.errors.FailedPreconditionError as error:
-      first_line = error.message.splitlines()[0]
-      raise UserError(f'A variable of {source.path} got no value: {first_line}') from None
+      raise UserError(f'A variable of {source.path} got no value: {reason_of(error)}') from None
 
 
 def _restore(session, saver_def, prefix, keys):
@@ -283,7 +304,8 @@ def _run_once(graph_def, output_nodes, path):
   """Runs a frozen graph on zeros, one picture, and checks what comes out.
 
   Returns:
-    Whether it was run; it is not while variables are left, or when a placeholder's rank is unknown.
+    Whether it was run; it is not while variables are left, or when a placeholder's rank is unknown
+    or it takes texts, such as encoded pictures.
 
   Raises:
     UserError: when it does not run, or a result is not finite.
@@ -295,7 +317,7 @@ def _run_once(graph_def, output_nodes, path):
     fed = {}
     for name in graph_defs.placeholders(graph_def):
       tensor = graph.get_tensor_by_name(f'{name}:0')
-      if tensor.shape.rank is None:
+      if tensor.shape.rank is None or tensor.dtype == tf.string:
         return False
       fed[tensor] = np.zeros([size or 1 for size in tensor.shape], tensor.dtype.as_numpy_dtype)
     with tf.Session() as session:
@@ -303,8 +325,7 @@ def _run_once(graph_def, output_nodes, path):
       try:
         results = session.run(tensors, fed)
       except tf.errors.OpError as error:
-        first_line = error.message.splitlines()[0]
-        raise UserError(f'{path} does not run once frozen: {first_line}') from None
+        raise UserError(f'{path} does not run once frozen: {reason_of(error)}') from None
   for name, result in zip(output_nodes, results, strict=True):
     if result.dtype.kind == 'f' and not np.isfinite(result).all():
       raise UserError(

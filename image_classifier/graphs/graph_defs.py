@@ -169,11 +169,15 @@ def input_shape(graph_def):
   return None
 
 
-def recognize_net(graph_def):
+def recognize_net(graph_def, likely=()):
   """Returns the name of the net a graph holds, by its logits node, or None.
 
-  Nets that share their node names (the widths of a MobileNet, say) are told apart by the shape of
-  the input as far as possible; the first of them stands for what is left.
+  Nets that share their node names (the widths of a MobileNet, say) are told apart by what is
+  likely, else by the shape of the input; the first of them stands for what is left.
+
+  Args:
+    graph_def: a tf.GraphDef.
+    likely: nets that its weights may be of, where that is known.
   """
   shape = input_shape(graph_def)
   if shape is not None and len(shape) not in (_PICTURES_RANK, _CLIPS_RANK):
@@ -185,5 +189,6 @@ def recognize_net(graph_def):
     if info.logits_node in nodes and (shape is None or info.is_video == (len(shape) == _CLIPS_RANK))
   ]
   size = shape and shape[-2]
+  candidates = [name for name in candidates if name in likely] or candidates
   fitting = [name for name in candidates if net_info.NET_INFO[name].default_image_size == size]
   return next(iter(fitting or candidates), None)

@@ -141,7 +141,7 @@ def facts_of_net(
   }
 
 
-def recognized(graph_def, file):
+def recognized(graph_def, file, likely=()):
   """Returns what a graph without a sidecar tells of itself, {} when its net is not known.
 
   The data set's label of class 0 is not in a graph; of the nets whose published checkpoints lack
@@ -150,15 +150,16 @@ def recognized(graph_def, file):
   Args:
     graph_def: a tf.GraphDef that `safety.check` has passed, or that is trusted.
     file: its path, for the message when it cannot be used.
+    likely: nets that its weights may be of, where that is known.
   """
-  name = graph_defs.recognize_net(graph_def)
+  name = graph_defs.recognize_net(graph_def, likely)
   shape = graph_defs.input_shape(graph_def)
   if name is None or shape is None:
     return {}
   info = net_info.net_info(name)
   with tf.Graph().as_default() as graph:
     graph_defs.import_graph(graph_def, file)
-    num_classes = graph.get_tensor_by_name(f'{info.logits_node}:0').shape[-1]
+    num_classes = graph.get_tensor_by_name(f'{info.logits_node}:0').shape.as_list()[-1]
   return facts_of_net(
     name,
     num_classes=num_classes,

@@ -17,7 +17,7 @@ from image_classifier.evaluation import metrics, test_time_views
 from image_classifier.graphs import folding, graph_defs, safety, sidecar
 from preprocessing import preprocessing_factory
 from slim_compat import tf
-from slim_errors import UserError
+from slim_errors import UserError, reason_of
 
 UNKNOWN = 'unknown'  # the answer that says that there is none
 _MAX_PICTURE_BYTES = 512 * 1024**2  # no format of photographs fills more with the pixels allowed
@@ -111,7 +111,7 @@ class Classifier:
       self._build_preprocessing(facts)
       self._session = tf.Session(graph=graph, config=config)
       graph.finalize()
-    num_classes = self._logits.shape[-1]
+    num_classes = self._logits.shape.as_list()[-1]
     self.class_names = _class_names(label_path, facts, num_classes, path)
 
   def _build_preprocessing(self, facts):
@@ -138,6 +138,7 @@ class Classifier:
     Raises:
       UserError: for the first image that cannot be read.
     """
+    images = list(images)
     predictions = list(self.predict_each(images))
     for image, result in zip(images, predictions, strict=True):
       if isinstance(result, image_files.UnreadableImage):
@@ -195,7 +196,7 @@ class Classifier:
     except image_files.UnreadableImage as error:
       return error
     except tf.errors.InvalidArgumentError as error:
-      return image_files.UnreadableImage(error.message.splitlines()[0])
+      return image_files.UnreadableImage(reason_of(error))
 
   def _answers(self, waiting, inputs):
     """Yields the errors among `waiting`, and predictions of `inputs` where it holds None."""
@@ -221,7 +222,7 @@ class Classifier:
     try:
       logits, _ = self._session.run(fetches, {self._images: batch})
     except tf.errors.InvalidArgumentError as error:  # a graph whose parts do not fit together
-      raise UserError(f'The graph cannot be run: {error.message.splitlines()[0]}.') from None
+      raise UserError(f'The graph cannot be run: {reason_of(error)}.') from None
     if len(logits) != len(batch):  # a net that flattens makes several pictures of a larger one
       raise UserError(f'The net does not take pictures of {batch.shape[-3:-1]}: give --image_size.')
     return logits[: len(images)]
@@ -273,6 +274,10 @@ def _checked_input_shape(graph_def, path, trust_graph):
       f'The input of {path} is {shape}: [batch, height, width, channels] is needed, '
       'or [batch, frames, height, width, channels].'
     )
+  if shape[-3] != shape[-2]:
+    raise UserError(
+      f'{path} takes pictures of {shape[-3]} x {shape[-2]} pixels, and only square ones are made.'
+    )
   return shape
 
 
@@ -309,6 +314,8 @@ def _facts(graph_def, path, shape, preprocessing_name, image_size):
       f'{path} is none of the known nets, and no sidecar {sidecar.path(path)} names its logits; '
       f'{graph_defs.inputs_and_outputs(graph_def)}.'
     )
+  if image_size and shape[-2] not in (None, image_size):
+    raise UserError(f'--image_size={image_size}: {path} takes pictures of {shape[-2]} pixels only.')
   return {
     **facts,
     'preprocessing_name': preprocessing_name or facts['preprocessing_name'],
@@ -342,7 +349,21 @@ def _class_names(label_path, facts, num_classes, path):
     raise UserError(
       f'{label_path} names {len(names)} classes, and {path} tells {num_classes} apart: {fix}.'
     )
+  _compare_names(names, facts.get('class_names') or [], label_path, path)
   return names
+
+
+def _compare_names(names, trained_for, label_path, path):
+  """Refuses the sidecar's class names in another order, and warns of some that are others."""
+  differing = [pair for pair in zip(names, trained_for, strict=False) if pair[0] != pair[1]]
+  if not differing or not set(names) & set(trained_for):  # all of them may be translated
+    return
+  said = (
+    f'{label_path} says {differing[0][0]!r} where {sidecar.path(path)} says {differing[0][1]!r}'
+  )
+  if sorted(names) == sorted(trained_for):
+    raise UserError(f'{said}: the same classes in another order; leave out --label_path.')
+  tf.logging.warning('%s: some names are the same, so the file may be of other data.', said)
 
 
 def _bytes(image):

@@ -3,6 +3,7 @@
 import glob
 import os
 
+from datasets import image_folder
 from slim_errors import UserError
 
 
@@ -17,7 +18,8 @@ def expand(names):
   """Returns the files that are meant.
 
   Args:
-    names: list of files, folders (all files in and below them, but hidden ones) and glob patterns.
+    names: list of files, folders (all files in and below them, but hidden files and folders, and
+      those of systems) and glob patterns.
 
   Returns:
     List of paths, in the order of `names` and sorted within each. A plain name is kept even when no
@@ -44,9 +46,8 @@ def _files(name):
 
 
 def _files_below(folder):
-  return sorted(
-    os.path.join(parent, name)
-    for parent, _, names in os.walk(folder)
-    for name in names
-    if not name.startswith('.')
-  )
+  found = []
+  for parent, folders, names in os.walk(folder):
+    folders[:] = [name for name in folders if not image_folder.is_hidden(name)]
+    found += [os.path.join(parent, name) for name in names if not image_folder.is_hidden(name)]
+  return sorted(found)

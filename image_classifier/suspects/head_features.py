@@ -1,8 +1,10 @@
 """The features that a net's head reads, of every image of a split, from the feature cache."""
 
+import os
+
 import numpy as np
 
-from image_classifier import checkpoints, clips, precision
+from image_classifier import checkpoints, clips, precision, run_record
 from image_classifier.features import cache, cached_split, frozen_part, storage
 from image_classifier.training import warm_start
 from nets import nets_factory
@@ -14,7 +16,15 @@ from slim_errors import RunError, UserError
 _ROWS_AT_ONCE = 256
 
 
-def compute(dataset, dataset_dir, model_name, checkpoint_path, output_dir, precision_name='auto'):
+def compute(
+  dataset,
+  dataset_dir,
+  model_name,
+  checkpoint_path,
+  output_dir,
+  preprocessing_name=None,
+  precision_name='auto',
+):
   """Runs every image of a split through a net up to its head, unless it was done before.
 
   Args:
@@ -23,6 +33,8 @@ def compute(dataset, dataset_dir, model_name, checkpoint_path, output_dir, preci
     model_name: key of networks_map.
     checkpoint_path: a checkpoint or a folder of them; its head is not used.
     output_dir: folder of the cache where that of the data set cannot be written to.
+    preprocessing_name: key of preprocessing_fn_map; None: that of the checkpoint's run, else the
+      net's own. The size of the pictures is the run's too.
     precision_name: one of precision.PRECISIONS.
 
   Returns:
@@ -37,9 +49,12 @@ def compute(dataset, dataset_dir, model_name, checkpoint_path, output_dir, preci
     raise UserError(f"{dataset_dir} cannot be judged: its decoder has no item 'encoded'.")
   prefix = checkpoints.resolve(checkpoint_path)
   channels = getattr(dataset, 'channels', 3)
-  frozen = _below_head(prefix, model_name, dataset.num_classes, channels, precision_name)
-  size = net_info(model_name).default_image_size
-  views = cache.Views({'name': model_name, 'use_grayscale': channels == 1}, size)
+  record = run_record.read(os.path.dirname(prefix) or '.') or {}
+  record = record if record.get('model_name') == model_name else {}
+  size = record.get('image_size') or net_info(model_name).default_image_size
+  name = preprocessing_name or record.get('preprocessing_name') or model_name
+  frozen = _below_head(prefix, model_name, size, dataset.num_classes, channels, precision_name)
+  views = cache.Views({'name': name, 'use_grayscale': channels == 1}, size)
   root = cached_split.root_beside(dataset_dir, output_dir)
   records = cache.read_records(dataset)
   store = cache.open_store(root, dataset, frozen, views)
@@ -53,10 +68,9 @@ def compute(dataset, dataset_dir, model_name, checkpoint_path, output_dir, preci
   return records, np.concatenate(features), count
 
 
-def _below_head(prefix, model_name, num_classes, channels, precision_name):
+def _below_head(prefix, model_name, size, num_classes, channels, precision_name):
   """Returns the cache.Frozen of all of a net but its head."""
   info = net_info(model_name)
-  size = info.default_image_size
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(tf.float32, [None, size, size, channels], 'images')
     network_fn = nets_factory.get_network_fn(model_name, num_classes, is_training=False)

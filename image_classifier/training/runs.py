@@ -262,7 +262,8 @@ def check(options):
 
 
 def make_folder(train_dir):
-  """Makes the train_dir; raises UserError where files cannot be made or filled."""
+  """Makes the train_dir; raises UserError where files cannot be made or filled, nor found again."""
+  checkpoints.check_path(train_dir)
   try:
     os.makedirs(train_dir, exist_ok=True)
     with tempfile.TemporaryFile(dir=train_dir) as file:
