@@ -41,14 +41,23 @@ def _build(model_name, num_classes, size, channels):
 
 
 def write_checkpoint(
-  folder, model_name='cifarnet', num_classes=3, *, size=None, channels=3, step=7, averages=False
+  folder,
+  model_name='cifarnet',
+  num_classes=3,
+  *,
+  size=None,
+  channels=3,
+  step=7,
+  averages=False,
+  seed=0,
 ):
   """Writes model.ckpt-STEP of a net and returns its prefix.
 
   Args:
     averages: also write other values as the moving averages of all variables.
+    seed: of the random weights.
   """
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
   with tf.Graph().as_default(), tf.Session() as session:
     _build(model_name, num_classes, size, channels)
     variables = tf.global_variables()

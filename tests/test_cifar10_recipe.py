@@ -71,7 +71,10 @@ def test_nothing_is_overwritten_or_left_half_done(archive, tmp_path, capsys):
   assert _write(archive, folder) == 2
   assert 'pictures is there already' in capsys.readouterr().err
   folder.rmdir()
-  assert _write(tmp_path / 'nothing.tar.gz', folder) == 2
+  assert _write(tmp_path / 'nothing', tmp_path / 'new' / 'pictures') == 2
+  assert 'nothing is not there' in capsys.readouterr().err
+  assert _write(archive, archive / 'pictures') == 2
+  assert 'cannot be written to' in capsys.readouterr().err
   assert run(cifar10_to_folders, f'--output_directory={folder}') == 2
   with tarfile.open(archive, 'w:gz'):
     pass

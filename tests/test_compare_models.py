@@ -121,6 +121,20 @@ def test_csv_of_the_images_on_which_they_differ(tmp_path):
   ]
 
 
+def test_two_classes_of_one_name_are_two(tmp_path, capsys):
+  header = ['file', 'truth', 'correct', 'prediction_1', 'probability_1']
+  for name, correct in (('a', 1), ('b', 0)):
+    reports.write_csv(tmp_path / f'{name}.csv', [header, ['1', 'crane', correct, 'crane', '0.7']])
+  assert run(compare_models, tmp_path / 'a.csv', tmp_path / 'b.csv', '--json') == 0
+  figures = json.loads(capsys.readouterr().out)
+  assert (figures['a']['correct'], figures['b']['correct']) == (1, 0)
+
+
+def test_a_file_that_cannot_be_written_is_said_first(tmp_path, capsys):
+  assert run(compare_models, 'a.csv', 'b.csv', f'--output={tmp_path}') == 2
+  assert f'--output={tmp_path} is a folder' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   ('other', 'message'),
   [

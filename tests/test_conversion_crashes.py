@@ -28,6 +28,7 @@ from datasets import (
   records,
 )
 from image_classifier import command
+from slim_errors import UserError
 
 # What a reader in a worker does to its process, by the name of the file.
 _READERS = """
@@ -379,6 +380,20 @@ def test_files_that_vanish_or_change_into_something_else_are_skipped(pic, tmp_pa
 
 def _command(*arguments):
   return [sys.executable, str(REPO / 'data_convert.py'), *map(str, arguments)]
+
+
+def test_what_a_read_only_folder_keeps_from_being_finished_is_said(tmp_path, monkeypatch):
+  ready = tmp_path / manifest.READY_FOLDER
+  ready.mkdir()
+  value = {'name': 'pets', 'splits': {}}
+  (ready / 'dataset.json').write_text(json.dumps(value), encoding='utf-8')
+
+  def refuse(*paths):
+    raise PermissionError(13, 'Permission denied', *paths)
+
+  monkeypatch.setattr(manifest.os, 'replace', refuse)
+  with pytest.raises(UserError, match='conversion that was interrupted, and cannot be written to'):
+    manifest.read_manifest(str(tmp_path))
 
 
 def test_ctrl_c_ends_with_130_and_leaves_nothing(pic, tmp_path):

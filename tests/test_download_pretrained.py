@@ -108,6 +108,14 @@ def test_an_archive_without_a_checkpoint_is_said(server, tmp_path, capsys):
   assert 'holds no checkpoint' in capsys.readouterr().err
 
 
+def test_a_folder_in_the_way_is_said_before_anything_is_fetched(server, tmp_path, capsys):
+  (tmp_path / 'vgg_16').mkdir()
+  (tmp_path / 'vgg_16' / 'note.txt').write_text('mine')
+  assert run('vgg_16', '--output_dir', tmp_path) == 2
+  assert 'vgg_16 is already there' in capsys.readouterr().err
+  assert not server.requests
+
+
 def test_a_damaged_archive_leaves_no_folder(server, tmp_path, capsys):
   server.content = b'no archive'
   assert run('vgg_16', '--output_dir', tmp_path) == 3

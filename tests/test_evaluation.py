@@ -584,6 +584,15 @@ def colour_net(images, num_classes, is_training, scope='Colour'):
 colour_net.default_image_size = 28
 
 
+def test_a_temperature_is_fitted_on_the_validation_split(tmp_path):
+  for split in ('validation', 'test'):
+    write_split(tmp_path / 'data', split, make_images(), make_labels())
+  write_run(tmp_path / 'run', tmp_path / 'data')
+  for flags, split in (((), 'test'), (('--fit_temperature',), 'validation')):
+    assert evaluate(tmp_path / 'run', tmp_path / 'data', *flags) == 0
+    assert read_report(tmp_path / 'run' / f'eval_{split}')['dataset_split_name'] == split
+
+
 @pytest.mark.parametrize(('stored_mean', 'stale'), [([0, 0, 0], False), ([9, 0, 0], True)])
 def test_stale_batch_norm_statistics_are_said(tmp_path, monkeypatch, stored_mean, stale):
   images = np.full((24, 28, 28, 3), 100, np.uint8)
@@ -601,7 +610,10 @@ def test_stale_batch_norm_statistics_are_said(tmp_path, monkeypatch, stored_mean
     checkpoint = tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
   dataset = dataset_factory.get_dataset(None, 'validation', str(tmp_path / 'data'))
   dataset.num_classes = 3
-  figures = scoring.evaluate(checkpoint, dataset, 'colour', preprocessing_name='lenet')
+  loaded = checkpoints.load(checkpoint)
+  for path in tmp_path.glob('model.ckpt*'):  # as a training does that goes on meanwhile
+    path.unlink()
+  figures = scoring.evaluate(loaded, dataset, 'colour', preprocessing_name='lenet')
   said = [text for text in figures['warnings'] if text.startswith('Batch-norm statistics')]
   assert bool(said) == stale
   if stale:

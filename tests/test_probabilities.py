@@ -56,7 +56,7 @@ def _predict(train_dir, data, split='validation', **settings):
 @pytest.fixture(scope='module')
 def train_dir(tmp_path_factory, tiny_dataset):
   """A run whose temperature was fitted on the validation split, as evaluation said in eval/."""
-  folder = _write(tmp_path_factory.mktemp('a run'), tiny_dataset)
+  folder = _write(tmp_path_factory.mktemp('a run'), tiny_dataset, seed=3)  # a temperature fits it
   code, _ = _evaluate(folder, folder / 'eval', '--fit_temperature')
   assert code == 0
   return folder
@@ -127,6 +127,34 @@ def test_evaluation_and_classification_say_the_same_probabilities(
   for row, prediction in zip(rows, predictions, strict=True):
     assert row['prediction_1'] == prediction.class_names[0]
     assert float(row['probability_1']) == pytest.approx(prediction.probabilities[0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+  ('temperature', 'why'), [(0.05, 'all answers are right'), (20.0, 'say nothing about the classes')]
+)
+def test_no_temperature_is_written_where_none_fits(
+  train_dir, tmp_path, monkeypatch, capsys, temperature, why
+):
+  folder = shutil.copytree(train_dir, tmp_path / 'run')
+  (folder / 'model.ckpt-7.temperature.json').unlink()
+  monkeypatch.setattr(calibration, 'fit_temperature', lambda *unused: temperature)
+  code, report = _evaluate(folder, tmp_path / 'eval', '--fit_temperature')
+  assert code == 0 and report['temperature'] == 1
+  assert report['calibration']['fitted']['temperature'] == temperature
+  assert why in capsys.readouterr().out
+  assert not (folder / 'model.ckpt-7.temperature.json').exists()
+
+
+def test_figures_are_not_lost_with_a_temperature_that_cannot_be_kept(
+  train_dir, tmp_path, monkeypatch, capsys
+):
+  def refuse(*unused, **also_unused):
+    raise PermissionError(13, 'Permission denied')
+
+  monkeypatch.setattr(temperatures, 'write', refuse)
+  code, report = _evaluate(train_dir, tmp_path, '--fit_temperature')
+  assert code == 2 and report['num_examples'] == 15
+  assert 'temperature.json cannot be written (Permission denied)' in capsys.readouterr().err
 
 
 def test_no_temperature_is_fitted_on_what_was_trained_on(train_dir, tmp_path, capsys):

@@ -4,13 +4,14 @@ import base64
 import csv
 import html.parser
 import io
+import json
 import re
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_nets import run, write_checkpoint
+from small_nets import run, write_checkpoint, write_run
 
 import data_convert
 from image_classifier.features import cache
@@ -106,6 +107,7 @@ def test_a_second_run_computes_nothing(dataset_dir, checkpoint, found, tmp_path,
     (['--folds=1'], '--folds=1 must be 2 to 100.'),
     (['--limit=-1'], '--limit=-1 must be 0 or more.'),
     (['--model_name=lenett'], "did you mean 'lenet'?"),
+    (['--preprocessing_name=lenett'], "did you mean 'lenet'?"),
     (['--dataset_split_name=test'], 'test'),
     (['--checkpoint_path=nowhere'], 'nowhere'),
     (['--checkpoint_path='], 'Name the checkpoint with --checkpoint_path.'),
@@ -118,6 +120,18 @@ def test_mistakes_are_said_in_a_sentence(dataset_dir, checkpoint, tmp_path, caps
   assert _suspects(dataset_dir, checkpoint, tmp_path, *arguments) == 2
   said = capsys.readouterr().err
   assert why in said and 'Traceback' not in said
+
+
+def test_pictures_are_prepared_as_in_training(dataset_dir, tmp_path):
+  write_checkpoint(tmp_path / 'run', 'lenet', 7, size=32)
+  write_run(tmp_path / 'run', 'lenet', preprocessing_name='cifarnet', image_size=32)
+  for flags, name in (((), 'cifarnet'), (('--preprocessing_name=inception',), 'inception')):
+    folder = shutil.copytree(dataset_dir, tmp_path / name)
+    shutil.rmtree(folder / '.feature_cache', ignore_errors=True)
+    assert _suspects(folder, tmp_path / 'run', tmp_path / 'out', *flags) == 0
+    (identity,) = folder.glob('.feature_cache/*/identity.json')
+    views = json.loads(identity.read_text('utf-8'))
+    assert (views['preprocessing']['name'], views['image_size']) == (name, 32)
 
 
 def test_copies_share_a_fold_and_classes_are_spread():

@@ -86,7 +86,7 @@ def predict(
   if not isinstance(checkpoint, checkpoints.Checkpoint):
     checkpoint = checkpoints.load(checkpoint_path)
   prefix = checkpoint.prefix
-  labels_offset = restoring.labels_offset(prefix, model_name, dataset, labels_offset)
+  labels_offset = restoring.labels_offset(checkpoint, model_name, dataset, labels_offset)
   num_classes = dataset.num_classes - labels_offset
   preprocessing_name = preprocessing_name or model_name
   tf.logging.info('Evaluating %s', prefix)

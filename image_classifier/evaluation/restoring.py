@@ -23,10 +23,7 @@ def variables_to_restore(checkpoint, model_name, use_moving_averages=None):
     UserError: the checkpoint is of another net, another number of classes or another image size,
       or lacks the moving averages that were asked for.
   """
-  if isinstance(checkpoint, checkpoints.Checkpoint):
-    saved, checkpoint = checkpoint.shapes(), checkpoint.prefix
-  else:
-    saved = checkpoints.variables(checkpoint)
+  saved, checkpoint = _saved(checkpoint)
   step = tf.train.get_global_step()
   variables = [v for v in tf.global_variables() if v is not step]
   averaged = {v.op.name for v in variables if v.op.name + checkpoints.AVERAGE_SUFFIX in saved}
@@ -60,7 +57,7 @@ def labels_offset(checkpoint, model_name, dataset, given=None):
   it.
 
   Args:
-    checkpoint: its prefix.
+    checkpoint: its prefix, or the checkpoints.Checkpoint that was loaded.
     model_name: the net it is of.
     dataset: slim.dataset.Dataset.
     given: the user's or the training's; None: 1 where the checkpoint knows all classes but the
@@ -69,7 +66,7 @@ def labels_offset(checkpoint, model_name, dataset, given=None):
   Raises:
     UserError: the given one does not fit, and another one would.
   """
-  saved = checkpoints.variables(checkpoint)
+  saved, checkpoint = _saved(checkpoint)
   known = recognition.num_classes(saved, net_info.net_info(model_name))
   fits = int(known == dataset.num_classes - 1 and labels.base_of(dataset) == 1)
   if given is None:
@@ -86,6 +83,13 @@ def labels_offset(checkpoint, model_name, dataset, given=None):
       f'--labels_offset={fits}, or leave it out.'
     )
   return given
+
+
+def _saved(checkpoint):
+  """Returns {variable: shape} and the prefix, of a prefix or a Checkpoint."""
+  if isinstance(checkpoint, checkpoints.Checkpoint):
+    return checkpoint.shapes(), checkpoint.prefix
+  return checkpoints.variables(checkpoint), checkpoint
 
 
 def has_averages(restored):
