@@ -3,6 +3,7 @@
 Files that are read may come from anyone: how large they are and what they hold is checked.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -35,7 +36,8 @@ def write_atomically(path, data):
     os.chmod(temporary, 0o666 & ~_umask())  # mkstemp gives 0600; the user's own mask decides
     os.replace(temporary, path)
   except BaseException:
-    os.unlink(temporary)
+    with contextlib.suppress(FileNotFoundError):  # when Ctrl-C came with the rename
+      os.unlink(temporary)
     raise
   sync(folder)
 

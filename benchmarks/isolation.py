@@ -33,3 +33,5 @@ def _write_to(path):
   file = os.open(path, os.O_WRONLY | os.O_APPEND)
   for stream in (1, 2):
     os.dup2(file, stream)
+  for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(line_buffering=True)  # else the parent may look before it is written

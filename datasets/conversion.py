@@ -1,6 +1,5 @@
 """Converts a folder of images into TFRecord shards, label.txt, skipped.csv and dataset.json."""
 
-import concurrent.futures
 import dataclasses
 import datetime
 import itertools
@@ -8,6 +7,7 @@ import logging
 import os
 import random
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
 
@@ -173,7 +173,7 @@ def _hash_all(folder, num_threads):
   images = _all_images(folder)
   hashes, unreadable = {}, {}
   parts = [images[first::num_threads] for first in range(num_threads)]
-  with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+  with ThreadPoolExecutor(num_threads) as pool:
     for part, found in zip(parts, pool.map(_file_hashes, parts), strict=True):
       for image, (digest, why) in zip(part, found, strict=True):
         (hashes if digest else unreadable)[image.name] = digest or why

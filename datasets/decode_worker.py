@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from multiprocessing import connection
 
 from PIL import Image
@@ -56,10 +57,13 @@ def main(descriptor, notes, parent, seconds, max_pixels, jpeg_quality, reader):
   try:
     link.send('ready')
     while True:
-      answers = []
+      answers, sign_of_life = [], time.monotonic()
       for position, job in enumerate(link.recv()):
         os.pwrite(notes, b'%08x' % position, 0)
         answers.append(_answer(link, read, job, seconds, max_pixels, jpeg_quality))
+        if time.monotonic() > sign_of_life + 1:
+          link.send(None)
+          sign_of_life = time.monotonic()
       link.send(answers)
   except (EOFError, OSError):  # the parent is done, or gone
     sys.exit()

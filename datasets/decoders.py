@@ -5,7 +5,6 @@ module again, and run it where it does not expect that.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import os
 import queue
@@ -14,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor  # a signal during a later import would be lost
 from multiprocessing import connection
 
 from datasets import decode_worker
@@ -82,7 +82,7 @@ class Decoders:
     self._idle = queue.SimpleQueue()
     for worker in self._workers:
       self._idle.put(worker)
-    self._threads = concurrent.futures.ThreadPoolExecutor(count)
+    self._threads = ThreadPoolExecutor(count)
 
   @property
   def count(self):

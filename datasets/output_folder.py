@@ -43,12 +43,12 @@ def partial_folder(output_dir):
   partial = os.path.join(output_dir, PARTIAL_FOLDER)
   with _locked(output_dir):
     try:
-      manifest.finish_swap(output_dir)  # of a conversion that was killed in the middle of it
-      shutil.rmtree(partial, ignore_errors=True)
-      os.mkdir(partial)
-    except OSError as error:
-      raise _not_writable(output_dir, error) from None
-    try:
+      try:
+        manifest.finish_swap(output_dir)  # of a conversion that was killed in the middle of it
+        shutil.rmtree(partial, ignore_errors=True)
+        os.mkdir(partial)
+      except OSError as error:
+        raise _not_writable(output_dir, error) from None
       yield partial
     finally:
       shutil.rmtree(partial, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import logging
 import pathlib
 import sys
 
@@ -14,6 +15,13 @@ sys.path.insert(0, str(REPO))
 
 TINY_CLASSES = ('forest', 'sea ice', '城市')
 _TINY_SIZES = {'train': 10, 'validation': 5}  # images a class
+
+
+@pytest.fixture(autouse=True)
+def _usual_verbosity():
+  """Takes back what a command's -v has done to the messages of this process."""
+  yield
+  logging.getLogger('tensorflow').setLevel(logging.INFO)
 
 
 def pytest_collection_finish():

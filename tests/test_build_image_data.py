@@ -30,6 +30,12 @@ _COUNTS = {'train': 7, 'validation': 3}  # pictures a class
 _NUMBERS = itertools.count()
 
 
+@pytest.fixture(autouse=True)
+def _same_pictures(monkeypatch):
+  """Whatever tests ran before."""
+  monkeypatch.setitem(globals(), '_NUMBERS', itertools.count())
+
+
 def _encoded(image_format='JPEG', mode='RGB', size=(40, 30), **options):
   pixels = np.random.RandomState(next(_NUMBERS)).randint(0, 256, (size[1], size[0], 3), np.uint8)
   stream = io.BytesIO()

@@ -43,6 +43,12 @@ def _picture(number, image_format='JPEG', size=(10, 8)):
 _NUMBERS = itertools.count()
 
 
+@pytest.fixture(autouse=True)
+def _same_pictures(monkeypatch):
+  """Whatever tests ran before."""
+  monkeypatch.setitem(globals(), '_NUMBERS', itertools.count())
+
+
 def _fill(folder, count, image_format='JPEG', extension='jpg'):
   """Writes so many different pictures into a folder."""
   folder.mkdir(parents=True, exist_ok=True)

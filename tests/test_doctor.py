@@ -208,7 +208,7 @@ def test_flags_for_pictures(tmp_path, capsys):
 
 
 def test_a_decoder_that_hangs_does_not_stop_it(tmp_path, capsys, monkeypatch):
-  impatient = functools.partial(decoders.Decoders, decode_seconds=0.1)
+  impatient = functools.partial(decoders.Decoders, decode_seconds=0.03)
   monkeypatch.setattr(decoders, 'Decoders', impatient)
   _write(_good(tmp_path), {'cat/slow.jpg': Image.new('RGB', (9000, 9000), 'navy')})
   report = _json(capsys, tmp_path)

@@ -249,7 +249,7 @@ def test_a_killed_process_leaves_what_it_computed_to_one_that_waits(
   monkeypatch.setattr(tf.logging, 'info', kill_the_other)
   store, count = _fill(root, _split(tiny_dataset))
   process.communicate()
-  assert said == [f'Another process fills the feature cache {folder}: waiting for it.']
+  assert said[0] == f'Another process fills the feature cache {folder}: waiting for it.'
   assert count == 24
   assert len(_rows(store, _split(tiny_dataset))[0]) == 30
   assert not leftover.exists()

@@ -67,6 +67,19 @@ def test_worst_confusions_come_most_frequent_first():
   ]
 
 
+def test_very_many_classes_have_no_matrix():
+  names = [str(label) for label in range(3000)]
+  logits = np.zeros((3, 3000))
+  logits[range(3), [5, 7, 7]] = 1
+  figures = metrics.compute(np.array([5, 2999, 7]), logits, names)
+  assert figures['confusion_matrix'] is None
+  assert figures['worst_confusions'] == [
+    {'truth': '2999', 'prediction': '7', 'count': 1, 'count_of_truth': 1}
+  ]
+  row = figures['per_class'][7]
+  assert (row['count'], row['predicted'], row['correct']) == (1, 2, 1)
+
+
 @pytest.mark.parametrize(
   ('labels', 'predicted', 'expected'),
   [([0, 1, 2], [1, 1, 1], 'b'), ([0, 1, 2], [1, 1, 0], None), ([1, 1], [1, 1], None)],

@@ -17,6 +17,7 @@ RELU = mobilenet.table_defaults(tf.nn.relu)
 def graph():
   """A new graph for every test."""
   with tf.Graph().as_default() as graph:
+    tf.set_random_seed(0)
     yield graph
 
 

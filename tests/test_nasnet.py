@@ -15,6 +15,7 @@ NUM_CLASSES = 10
 @pytest.fixture(autouse=True)
 def graph():
   with tf.Graph().as_default() as graph:
+    tf.set_random_seed(0)
     yield graph
 
 

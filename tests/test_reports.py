@@ -76,6 +76,11 @@ def test_confusion_matrix_csv(folder):
   ]
 
 
+def test_without_a_matrix_none_is_written(tmp_path):
+  reports.write(tmp_path, make_figures(confusion_matrix=None), PREDICTIONS, NAMES, 2)
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['predictions.csv', 'report.json']
+
+
 def test_report_json_is_the_figures(folder):
   report = json.loads((folder / 'report.json').read_text(encoding='utf-8'))
   assert report['accuracy'] == 0.75

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+import time
 
 import pytest
 
@@ -56,24 +57,27 @@ def test_a_run_of_epochs(tiny_dataset, tmp_path):
 class _SlowClock:
   """Ten seconds pass whenever somebody looks; at one of the looks the run is asked to stop."""
 
-  def __init__(self, stop_at):
-    self._now, self._stop_at = 0.0, stop_at
+  def __init__(self, stop_at=None, is_heard=None):
+    self._now, self._stop_at, self._is_heard = 0.0, stop_at, is_heard
 
   def monotonic(self):
     self._now += 10
     if self._now == self._stop_at:
       signal.raise_signal(signal.SIGTERM)
+      deadline = time.monotonic() + 60  # of the true clock, for the thread that hears signals
+      while not self._is_heard() and time.monotonic() < deadline:
+        time.sleep(0.01)
     return self._now
 
 
-def test_a_run_of_minutes_goes_on_where_it_was(tiny_dataset, tmp_path, monkeypatch):
+def test_a_run_of_minutes_goes_on_where_it_was(tiny_dataset, tmp_path, monkeypatch, caplog):
   settings = {'learning_rate_decay_type': 'cosine', 'log_every_n_steps': 1}
   options = _options(tiny_dataset, tmp_path, max_minutes=5.0, **settings)
-  monkeypatch.setattr(run_length, 'time', _SlowClock(stop_at=100))
+  monkeypatch.setattr(run_length, 'time', _SlowClock(100, lambda: 'Signal 15' in caplog.text))
   assert runs.train(options).signal == signal.SIGTERM
   seconds = tf.train.load_variable(str(tmp_path), run_length.ELAPSED_SECONDS)
   assert 90 <= seconds < 150
-  monkeypatch.setattr(run_length, 'time', _SlowClock(stop_at=None))
+  monkeypatch.setattr(run_length, 'time', _SlowClock())
   assert runs.train(options).step > 5
   assert tf.train.load_variable(str(tmp_path), run_length.ELAPSED_SECONDS) >= 300
   lines = (tmp_path / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
@@ -83,7 +87,7 @@ def test_a_run_of_minutes_goes_on_where_it_was(tiny_dataset, tmp_path, monkeypat
 
 
 def test_the_time_of_steps_that_are_taken_back_counts(tiny_dataset, tmp_path, monkeypatch):
-  clock = _SlowClock(stop_at=None)
+  clock = _SlowClock()
   for module in (run_length, runs):
     monkeypatch.setattr(module, 'time', clock)
   settings = {'optimizer': 'sgd', 'learning_rate': 1000.0, 'retry_on_nan': 9}
@@ -95,7 +99,7 @@ def test_the_time_of_steps_that_are_taken_back_counts(tiny_dataset, tmp_path, mo
 
 def test_a_stage_of_images_leaves_time_for_the_next(tiny_dataset, tmp_path, monkeypatch):
   options = _options(tiny_dataset, tmp_path, max_minutes=5.0)
-  monkeypatch.setattr(run_length, 'time', _SlowClock(stop_at=None))
+  monkeypatch.setattr(run_length, 'time', _SlowClock())
   runs.train(options, share_from_images=0.5)
   assert 150 <= tf.train.load_variable(str(tmp_path), run_length.ELAPSED_SECONDS) < 300
 

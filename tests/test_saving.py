@@ -329,16 +329,28 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path):
 
 
 def test_standing_still_is_said_at_growing_intervals(caplog):
-  dog = watchdog.Watchdog(lambda: 'step 1 waits', patience=0.2)
+  said = []
+
+  def where():
+    said.append(time.monotonic())
+    return 'step 1 waits'
+
+  def wait_for(count):
+    deadline = time.monotonic() + 60
+    while len(said) < count and time.monotonic() < deadline:
+      time.sleep(0.01)
+
+  dog = watchdog.Watchdog(where, patience=0.2)
   with dog.watching():
-    time.sleep(1.1)
-    assert 2 <= len(caplog.messages) <= 3  # after .2, .4 and .8 s
-    dog.step_ended()
-    caplog.clear()
-    for _ in range(12):
-      time.sleep(0.05)
-      dog.step_ended()
-    assert not caplog.messages
-    time.sleep(1.3)  # ten usual steps are longer than the patience
+    start = time.monotonic()
+    wait_for(3)  # after 0.2, 0.4 and 0.8 s
+    assert np.all(np.diff([start, *said[:3]]) >= [0.2, 0.2, 0.4])
     assert caplog.messages[0].endswith(' s: step 1 waits.')
+    for _ in range(3):
+      time.sleep(0.3)
+      dog.step_ended()
+    said.clear()
+    start, patience = time.monotonic(), 10 * dog._usual
+    wait_for(1)
+    assert said[0] - start > 0.95 * patience > 0.2
   assert not any(thread.name == dog._thread.name for thread in threading.enumerate())

@@ -10,6 +10,8 @@ import numpy as np
 
 # Half-width of a 95 % interval of the normal distribution, in standard deviations.
 Z_95 = 1.959964
+# Beyond, a matrix of all pairs of classes would fill gigabytes, most of them with 0.
+MOST_CLASSES_OF_A_MATRIX = 2000
 
 
 def probabilities(logits):
@@ -36,17 +38,16 @@ def compute(labels, logits, class_names, top_k=(1, 5)):
     A dict that JSON can hold: num_examples, correct, accuracy, accuracy_interval (95 %, Wilson),
     loss (mean cross entropy in nats), recall_at_k {k: recall}, recall_at_k_interval, per_class
     (list of dicts, with intervals too), macro_average, confusion_matrix (rows truth, columns
-    prediction), worst_confusions and only_prediction (the class predicted for everything, or None).
+    prediction; None beyond MOST_CLASSES_OF_A_MATRIX), worst_confusions and only_prediction (the
+    class predicted for everything, or None).
   """
   labels = np.asarray(labels)
   logits = np.asarray(logits)
   number, classes = logits.shape
   ranks = _ranks(labels, logits)
   predicted = logits.argmax(axis=1)
-  matrix = np.zeros((classes, classes), np.int64)
-  np.add.at(matrix, (labels, predicted), 1)
-  correct = int(matrix.trace())
-  per_class = _per_class(matrix, class_names)
+  correct = int((labels == predicted).sum())
+  per_class = _per_class(labels, predicted, class_names)
   hits_at_k = {k: int((ranks < k).sum()) for k in top_k if k < classes}
   return {
     'num_examples': number,
@@ -58,9 +59,9 @@ def compute(labels, logits, class_names, top_k=(1, 5)):
     'recall_at_k_interval': {k: interval(hits, number) for k, hits in hits_at_k.items()},
     'per_class': per_class,
     'macro_average': _macro_average(per_class),
-    'confusion_matrix': matrix.tolist(),
-    'worst_confusions': _worst_confusions(matrix, class_names),
-    'only_prediction': _only_prediction(matrix, class_names),
+    'confusion_matrix': _confusion_matrix(labels, predicted, classes),
+    'worst_confusions': _worst_confusions(labels, predicted, class_names),
+    'only_prediction': _only_prediction(labels, predicted, class_names),
   }
 
 
@@ -91,27 +92,37 @@ def _ranks(labels, logits):
   return ((logits > of_truth) | ((logits == of_truth) & before)).sum(axis=1)
 
 
-def _per_class(matrix, class_names):
+def _confusion_matrix(labels, predicted, classes):
+  if classes > MOST_CLASSES_OF_A_MATRIX:
+    return None
+  matrix = np.zeros((classes, classes), np.int64)
+  np.add.at(matrix, (labels, predicted), 1)
+  return matrix.tolist()
+
+
+def _per_class(labels, predicted, class_names):
   """Returns precision, recall and F1 of each class; None where there is nothing to divide by.
 
   Recall, the accuracy on the examples of a class, and precision come with 95 % intervals.
   """
   rows = []
-  for label, name in enumerate(class_names):
-    hits = int(matrix[label, label])
-    count, predicted = int(matrix[label].sum()), int(matrix[:, label].sum())
+  of_each = (
+    np.bincount(found, minlength=len(class_names)).tolist()
+    for found in (labels, predicted, labels[labels == predicted])
+  )
+  for label, (name, count, guesses, hits) in enumerate(zip(class_names, *of_each, strict=True)):
     rows.append(
       {
         'label': label,
         'name': name,
         'count': count,
-        'predicted': predicted,
+        'predicted': guesses,
         'correct': hits,
-        'precision': hits / predicted if predicted else (0.0 if count else None),
-        'precision_interval': interval(hits, predicted) if predicted else None,
+        'precision': hits / guesses if guesses else (0.0 if count else None),
+        'precision_interval': interval(hits, guesses) if guesses else None,
         'recall': hits / count if count else None,
         'recall_interval': interval(hits, count) if count else None,
-        'f1': 2 * hits / (count + predicted) if count else None,
+        'f1': 2 * hits / (count + guesses) if count else None,
       }
     )
   return rows
@@ -126,28 +137,25 @@ def _macro_average(per_class):
   }
 
 
-def _worst_confusions(matrix, class_names, limit=10):
+def _worst_confusions(labels, predicted, class_names, limit=10):
   """Returns the most frequent (truth, prediction) mistakes, the most frequent first."""
-  mistakes = matrix.copy()
-  np.fill_diagonal(mistakes, 0)
-  order = np.argsort(-mistakes, axis=None, kind='stable')[:limit]
-  pairs = [divmod(int(cell), len(matrix)) for cell in order if mistakes.flat[cell]]
+  pairs = np.stack([labels, predicted], axis=1)[labels != predicted]
+  pairs, counts = np.unique(pairs, axis=0, return_counts=True)
   return [
     {
-      'truth': class_names[truth],
-      'prediction': class_names[prediction],
-      'count': int(matrix[truth, prediction]),
-      'count_of_truth': int(matrix[truth].sum()),
+      'truth': class_names[pairs[i, 0]],
+      'prediction': class_names[pairs[i, 1]],
+      'count': int(counts[i]),
+      'count_of_truth': int((labels == pairs[i, 0]).sum()),
     }
-    for truth, prediction in pairs
+    for i in np.argsort(-counts, kind='stable')[:limit]
   ]
 
 
-def _only_prediction(matrix, class_names):
+def _only_prediction(labels, predicted, class_names):
   """Returns the name of the one class predicted for examples of several, or None."""
-  predicted = np.flatnonzero(matrix.sum(axis=0))
-  several = np.count_nonzero(matrix.sum(axis=1)) > 1
-  return class_names[predicted[0]] if several and len(predicted) == 1 else None
+  is_one = len(np.unique(predicted)) == 1 and len(np.unique(labels)) > 1
+  return class_names[predicted[0]] if is_one else None
 
 
 def confident_mistakes(labels, logits, class_names, files, limit=20):

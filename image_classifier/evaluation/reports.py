@@ -45,7 +45,7 @@ _TITLES = ('Rows: truth. Columns: prediction.', 'Colour: share of the row.')
 
 
 def write(eval_dir, figures, predictions, class_names, top_k):
-  """Writes report.json, predictions.csv, confusion_matrix.csv and confusion_matrix.png.
+  """Writes report.json and predictions.csv; confusion_matrix.csv and .png where there is a matrix.
 
   Args:
     eval_dir: folder, made when missing.
@@ -54,18 +54,19 @@ def write(eval_dir, figures, predictions, class_names, top_k):
     class_names: names of the classes.
     top_k: how many of the best classes predictions.csv lists.
   """
-  matrix = np.array(figures['confusion_matrix'])
   slim_files.write_json(os.path.join(eval_dir, 'report.json'), figures)
   write_csv(
     os.path.join(eval_dir, 'predictions.csv'), prediction_rows(predictions, class_names, top_k)
   )
+  if not (matrix := figures['confusion_matrix']):
+    return
   write_csv(
     os.path.join(eval_dir, 'confusion_matrix.csv'),
     [['truth \\ prediction', *class_names]]
-    + [[name, *row] for name, row in zip(class_names, matrix.tolist(), strict=True)],
+    + [[name, *row] for name, row in zip(class_names, matrix, strict=True)],
   )
   picture = io.BytesIO()
-  draw_confusion_matrix(matrix, class_names).save(picture, 'PNG')
+  draw_confusion_matrix(np.array(matrix), class_names).save(picture, 'PNG')
   slim_files.write_atomically(os.path.join(eval_dir, 'confusion_matrix.png'), picture.getvalue())
 
 
@@ -146,7 +147,9 @@ def summary(figures, eval_dir):
     [_selective_line(row) for row in figures['selective']],
   )
   lines += _listed('Warnings', figures['warnings'])
-  files = ('report.json', 'predictions.csv', 'confusion_matrix.csv', 'confusion_matrix.png')
+  files = ['report.json', 'predictions.csv']
+  if figures['confusion_matrix']:
+    files += ['confusion_matrix.csv', 'confusion_matrix.png']
   if eval_dir:
     lines += ['', f'In {eval_dir}: {", ".join(files)} and TensorBoard events.']
   return slim_text.shown_lines('\n'.join(lines))

@@ -25,14 +25,15 @@ def collected(what_follows='saving after this step'):
   os.set_blocking(writer, False)  # as signal.set_wakeup_fd wants it
   thread = threading.Thread(target=_collect, args=(reader, received, what_follows), daemon=True)
   thread.start()
-  old = {number: signal.signal(number, lambda number, frame: None) for number in _NUMBERS}
+  # In an order in which no signal falls between two ways of hearing it.
   old_writer = signal.set_wakeup_fd(writer)
+  old = {number: signal.signal(number, lambda number, frame: None) for number in _NUMBERS}
   try:
     yield received
   finally:
-    signal.set_wakeup_fd(old_writer)
     for number, handler in old.items():
       signal.signal(number, handler)
+    signal.set_wakeup_fd(old_writer)
     os.close(writer)  # which ends the thread
     thread.join()
     os.close(reader)
