@@ -482,17 +482,19 @@ def test_recursive_follows_links_but_not_in_circles(split, tmp_path):
 
 @pytest.mark.parametrize('folder', ['dog', '.'])
 def test_a_folder_that_cannot_be_read_is_no_empty_one(folder, flat, monkeypatch, capfd):
-  closed, is_closed = os.path.normpath(flat / folder), []
+  closed = os.path.normpath(flat / folder)
 
-  def refuse(event, arguments):
-    if is_closed and event in ('os.scandir', 'os.listdir') and str(arguments[0]) == closed:
-      raise PermissionError(13, 'Permission denied', closed)
+  def refusing(read):
+    def refuse(path):
+      if str(path) == closed:
+        raise PermissionError(13, 'Permission denied', closed)
+      return read(path)
 
-  sys.addaudithook(refuse)
-  is_closed.append(True)
-  code = _convert(flat)
-  is_closed.clear()
-  assert code == command.EXIT_USAGE
+    return refuse
+
+  for name in ('listdir', 'scandir'):
+    monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+  assert _convert(flat) == command.EXIT_USAGE
   assert f'{closed} cannot be read (Permission denied)' in capfd.readouterr().err
 
 
