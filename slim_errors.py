@@ -21,6 +21,11 @@ def unknown(kind, name, choices):
   return UserError(f'Unknown {kind} {name!r}: {hint}choices are {", ".join(choices)}.')
 
 
+def not_writable(path, error):
+  """Returns the UserError for a folder, or a file in one, that an OSError says cannot be written."""
+  return UserError(f'{path} cannot be written to ({error.strerror}): choose another folder.')
+
+
 def reason_of(error):
   """Returns the line of a tf.errors.OpError that says what was wrong, not where in the graph."""
   lines = [line.strip() for line in error.message.splitlines() if line.strip()]

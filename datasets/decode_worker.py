@@ -25,6 +25,8 @@ _COPIES_OF_A_FILE = 6
 _OWN_BYTES = 512 << 20
 # Encoding of larger pictures takes so long that the parent is told that it goes on.
 _LARGE_PIXELS = 4_000_000
+# The same, after so long, between two files of a list.
+_SIGN_OF_LIFE_SECONDS = 1
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -61,7 +63,7 @@ def main(descriptor, notes, parent, seconds, max_pixels, jpeg_quality, reader):
       for position, job in enumerate(link.recv()):
         os.pwrite(notes, b'%08x' % position, 0)
         answers.append(_answer(link, read, job, seconds, max_pixels, jpeg_quality))
-        if time.monotonic() > sign_of_life + 1:
+        if time.monotonic() > sign_of_life + _SIGN_OF_LIFE_SECONDS:
           link.send(None)
           sign_of_life = time.monotonic()
       link.send(answers)

@@ -210,7 +210,7 @@ class _Worker:
     silent = False
     try:
       self._wait_for_start()
-      os.pwrite(self._notes.fileno(), b'%08x' % 0, 0)  # no longer that of the files before
+      os.ftruncate(self._notes.fileno(), 0)  # it is of the files before
       self._link.send(jobs)
       answer = None
       while answer is None and not silent:

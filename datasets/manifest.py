@@ -69,11 +69,11 @@ def finish_swap(dataset_dir):
   if not os.path.isdir(ready):
     return
   names = sorted(os.listdir(ready), key=lambda name: (name == MANIFEST_FILE, name))
-  # Another process may be moving the same files.
-  with contextlib.suppress(FileNotFoundError):
-    new = slim_files.read_json(os.path.join(ready, MANIFEST_FILE))
-    _delete_old_shards(dataset_dir, new)
   try:
+    # Another process may be moving the same files.
+    with contextlib.suppress(FileNotFoundError):
+      new = slim_files.read_json(os.path.join(ready, MANIFEST_FILE))
+      _delete_old_shards(dataset_dir, new)
     for name in names:
       with contextlib.suppress(FileNotFoundError):
         os.replace(os.path.join(ready, name), os.path.join(dataset_dir, name))

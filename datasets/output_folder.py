@@ -11,7 +11,7 @@ import shutil
 import slim_files
 import slim_text
 from datasets import manifest, shard_names
-from slim_errors import UserError
+from slim_errors import UserError, not_writable
 
 SKIPPED_FILE = 'skipped.csv'
 
@@ -48,7 +48,7 @@ def partial_folder(output_dir):
         shutil.rmtree(partial, ignore_errors=True)
         os.mkdir(partial)
       except OSError as error:
-        raise _not_writable(output_dir, error) from None
+        raise not_writable(output_dir, error) from None
       yield partial
     finally:
       shutil.rmtree(partial, ignore_errors=True)
@@ -117,7 +117,7 @@ def _locked(folder):
     os.makedirs(folder, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
   except OSError as error:
-    raise _not_writable(folder, error) from None
+    raise not_writable(folder, error) from None
   try:
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
@@ -130,7 +130,3 @@ def _locked(folder):
     if is_new:
       with contextlib.suppress(OSError):
         os.rmdir(folder)
-
-
-def _not_writable(folder, error):
-  return UserError(f'{folder} cannot be written to ({error.strerror}): choose another folder.')

@@ -15,7 +15,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from image_classifier import command
-from slim_errors import UserError
+from slim_errors import UserError, not_writable
 
 FLAGS = command.new_flags()
 
@@ -48,9 +48,7 @@ def _work_folder(parent):
     os.makedirs(parent, exist_ok=True)
     return tempfile.TemporaryDirectory(dir=parent, prefix='.cifar10-')
   except OSError as error:
-    raise UserError(
-      f'{parent} cannot be written to ({error.strerror}): choose another folder.'
-    ) from None
+    raise not_writable(parent, error) from None
 
 
 def _write_pictures(archive, work):

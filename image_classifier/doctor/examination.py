@@ -111,7 +111,7 @@ def examine(path, settings):
   return report
 
 
-def kinds_of(path, recursive=False):
+def kinds_of(path, recursive):
   """Returns what a folder is, by what it holds: a list of IMAGES, RECORDS and RUN.
 
   A folder is for pictures when it is nothing else; a data set may lie among its own pictures.

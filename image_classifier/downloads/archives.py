@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from typing import NamedTuple
 
-from slim_errors import RunError, UserError
+from slim_errors import RunError, UserError, not_writable
 
 ENDINGS = ('.tar.gz', '.tgz', '.tar', '.zip')
 MAX_FILES = 1_000_000
@@ -81,9 +81,7 @@ def extract(archive, folder, *, max_files=MAX_FILES, max_bytes=MAX_BYTES):
     os.makedirs(parent, exist_ok=True)
     temporary = tempfile.mkdtemp(dir=parent, prefix=f'.{os.path.basename(folder)}.')
   except OSError as error:
-    raise UserError(
-      f'{parent} cannot be written to ({error.strerror}): choose another folder.'
-    ) from None
+    raise not_writable(parent, error) from None
   try:
     unpacked = os.path.join(temporary, 'unpacked')  # made with the permissions of the user's mask
     os.mkdir(unpacked)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import slim_files
 from image_classifier.downloads import checksums, web
-from slim_errors import RunError, UserError
+from slim_errors import RunError, UserError, not_writable
 
 MAX_BYTES = 8 * 1024**3  # no net and no data set of this project comes in a larger file
 _BLOCK = 256 * 1024  # bytes read at a time
@@ -305,9 +305,7 @@ def _locked(path):
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     opened = open(part, 'a+b', buffering=0)  # noqa: SIM115 (closed below)
   except OSError as error:
-    raise UserError(
-      f'{part} cannot be written to ({error.strerror}): choose another folder.'
-    ) from None
+    raise not_writable(part, error) from None
   with opened as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

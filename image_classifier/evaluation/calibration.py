@@ -81,7 +81,7 @@ def reliability(labels, logits, temperature=1.0):
   gaps = [row['count'] * abs(row['accuracy'] - row['confidence']) for row in bins if row['count']]
   return {
     'temperature': float(temperature),
-    'loss': float(abs(log_shares[np.arange(len(labels)), labels].mean())),
+    'loss': metrics.cross_entropy(log_shares, labels),
     'expected_calibration_error': float(sum(gaps) / len(is_right)),
     'bins': bins,
   }

@@ -54,7 +54,7 @@ def compute(labels, logits, class_names, top_k=(1, 5)):
     'correct': correct,
     'accuracy': correct / number,
     'accuracy_interval': interval(correct, number),
-    'loss': float(abs(log_softmax(logits)[np.arange(number), labels].mean())),
+    'loss': cross_entropy(log_softmax(logits), labels),
     'recall_at_k': {k: hits / number for k, hits in hits_at_k.items()},
     'recall_at_k_interval': {k: interval(hits, number) for k, hits in hits_at_k.items()},
     'per_class': per_class,
@@ -83,6 +83,16 @@ def log_softmax(logits):
   logits = np.asarray(logits, np.float64)
   shifted = logits - logits.max(axis=1, keepdims=True)
   return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def cross_entropy(log_shares, labels):
+  """Returns the mean cross entropy in nats, a float that is 0.0 rather than -0.0.
+
+  Args:
+    log_shares: float [n, classes], as `log_softmax` returns it.
+    labels: int [n], each in [0, classes).
+  """
+  return float(abs(log_shares[np.arange(len(labels)), labels].mean()))
 
 
 def _ranks(labels, logits):

@@ -95,13 +95,11 @@ def _calibration(predictions, fit_temperature, is_trained_on):
 
   It is the one that fits these images when that was asked for, and 1 with a warning if none does.
   """
-  facts = predictions.facts
-  stored = None
+  labels, logits, facts = predictions.labels, predictions.logits, predictions.facts
   if not fit_temperature:
     stored = temperatures.read(facts['checkpoint'], facts['moving_averages'])
-  figures = calibration.compute(predictions.labels, predictions.logits, stored, is_trained_on)
-  if not fit_temperature:
-    return figures, stored or 1.0
+    return calibration.compute(labels, logits, stored, is_trained_on), stored or 1.0
+  figures = calibration.compute(labels, logits, None, is_trained_on)
   fitted = figures['fitted']['temperature']
   if calibration.LOWEST_TEMPERATURE < fitted < calibration.HIGHEST_TEMPERATURE:
     return figures, fitted
