@@ -22,7 +22,7 @@ def unknown(kind, name, choices):
 
 
 def not_writable(path, error):
-  """Returns the UserError for a folder, or a file in one, that an OSError says cannot be written."""
+  """Returns the UserError for a folder, or a file in one, that cannot be written to."""
   return UserError(f'{path} cannot be written to ({error.strerror}): choose another folder.')
 
 
